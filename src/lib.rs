@@ -1,0 +1,15 @@
+//! provbuild compiles a provisioning profile into a reproducible appliance image and its netboot artifacts.
+//!
+//! The directory listing is the pipeline; ARCHITECTURE.md says what each module may import.
+//!
+//! ```text
+//! profile ─► lock ─► fetch ─► rootfs ─┐
+//!    └─────► render ◄─ netboot        ├─► image ─► manifest ─► deploy
+//!               └─── overlay ─────────┘
+//! ```
+
+pub mod image;
+pub mod lock;
+pub mod profile;
+pub mod tree;
+pub mod vocab;

@@ -1,0 +1,173 @@
+//! A profile as it is meant: checked, merged with its imports, every default filled in.
+//!
+//! Invariant: whoever holds a [`Profile`] need not check it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::{ByteSize, Digest};
+pub use netboot::Inventory;
+
+/// Everything that a build is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Profile {
+    /// Names the output directory and the files in it: lowercase letters, digits, `-`.
+    pub name: String,
+    pub appliance: Appliance,
+    pub distribution: Distribution,
+    pub network: Network,
+    /// Installers by name, as nodes refer to them ("ubuntu-24-04").
+    pub installers: BTreeMap<String, Installer>,
+    pub outputs: BTreeSet<OutputFormat>,
+    pub inventory: Inventory,
+}
+
+/// The virtual machine and its operating system's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Appliance {
+    /// One DNS label.
+    pub hostname: String,
+    pub memory: ByteSize,
+    pub cpus: u32,
+    /// Size of the system disk, a multiple of 1 MiB.
+    pub disk: ByteSize,
+    /// IANA name ("Etc/UTC").
+    pub timezone: String,
+    /// As in locale.gen(5) ("C.UTF-8").
+    pub locale: String,
+    pub users: Vec<User>,
+}
+
+/// A login account of the appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    pub name: String,
+    /// May become root by sudo without a password.
+    pub sudo: bool,
+    /// crypt(3) hash; a user without one can log in by key only.
+    pub password_hash: Option<String>,
+    /// authorized_keys lines, checked.
+    pub ssh_keys: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DistributionName {
+    Ubuntu,
+    Debian,
+}
+
+/// Which packages, from where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Distribution {
+    pub name: DistributionName,
+    /// Version as people say it ("24.04", "13").
+    pub release: String,
+    /// Name in the archive ("noble", "trixie").
+    pub codename: String,
+    /// dpkg architecture ("amd64").
+    pub architecture: String,
+    pub components: Vec<String>,
+    /// Mirrors given by the profile, best first; empty means the host's own and the built-in list.
+    pub mirrors: Vec<url::Url>,
+    /// Mirrors for the security pocket; empty as above.
+    pub security_mirrors: Vec<url::Url>,
+    /// Snapshot id, `YYYYMMDDTHHMMSSZ`.
+    pub snapshot: Option<String>,
+    /// Pockets beside the release itself ("updates", "security").
+    pub pockets: Vec<String>,
+    /// Keyring file instead of the distribution's own built-in one.
+    pub keyring: Option<PathBuf>,
+    /// Packages asked for: the appliance's base, the kernel and what the profile adds.
+    pub packages: BTreeSet<String>,
+    /// Packages that must not be installed.
+    pub exclude: BTreeSet<String>,
+    /// Follow Recommends.
+    pub recommends: bool,
+    /// Kernel package; `None` makes an image without a kernel, that cannot boot by itself.
+    pub kernel: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Network {
+    pub uplink: Uplink,
+    pub provisioning: Provisioning,
+}
+
+/// The side towards the site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Uplink {
+    pub mac: netboot::MacAddr,
+    pub addressing: Addressing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Addressing {
+    Dhcp,
+    Static { address: Ipv4Net, gateway: std::net::Ipv4Addr, dns: Vec<std::net::IpAddr> },
+}
+
+/// The side towards the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Provisioning {
+    pub mac: netboot::MacAddr,
+    /// The appliance's own address with the subnet's prefix ("10.10.1.1/24").
+    pub address: Ipv4Net,
+    pub dhcp: Dhcp,
+    pub domain: String,
+    /// Upstream name servers; empty means those that the uplink's DHCP gave.
+    pub dns: Vec<std::net::IpAddr>,
+    /// Masquerade the nodes' traffic behind the uplink.
+    pub nat: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dhcp {
+    /// dnsmasq is the subnet's DHCP server.
+    Authoritative { range: Option<DhcpRange>, lease_seconds: u32 },
+    /// The site keeps its DHCP server; dnsmasq adds the boot information only (proxyDHCP).
+    Proxy,
+}
+
+/// First and last dynamic address, both inside the subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DhcpRange {
+    pub first: std::net::Ipv4Addr,
+    pub last: std::net::Ipv4Addr,
+}
+
+/// What a node can be told to install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Installer {
+    pub distribution: DistributionName,
+    pub release: String,
+    pub iso: Option<Iso>,
+    pub storage: String,
+    pub packages: Vec<String>,
+    pub late_commands: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Iso {
+    pub url: String,
+    pub sha256: Digest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    /// Open Virtualization Format archive: descriptor, manifest, streamOptimized disk.
+    Ova,
+    /// streamOptimized VMDK.
+    Vmdk,
+    /// VMware Workstation machine: .vmx and the writable (monolithicSparse) disk it names.
+    Vmx,
+    Qcow2,
+    /// Sparse raw disk.
+    Raw,
+}

@@ -1,0 +1,80 @@
+//! What a running build says about itself; `cli` turns it into bars, lines or JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The stages of a build, in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    Lock,
+    Fetch,
+    Rootfs,
+    Render,
+    Image,
+    Manifest,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Lock => "lock",
+            Stage::Fetch => "fetch",
+            Stage::Rootfs => "rootfs",
+            Stage::Render => "render",
+            Stage::Image => "image",
+            Stage::Manifest => "manifest",
+        })
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    StageStarted {
+        stage: Stage,
+    },
+    StageFinished {
+        stage: Stage,
+        cached: bool,
+        seconds: f64,
+    },
+    /// Something worth a line: a mirror that was passed over, a step inside a stage.
+    Note {
+        stage: Stage,
+        text: String,
+    },
+    /// A set of transfers begins: how many files, how many bytes.
+    TransferStarted {
+        files: usize,
+        bytes: u64,
+    },
+    /// Bytes that arrived since the last such event, over all files.
+    TransferAdvanced {
+        bytes: u64,
+    },
+    /// One file arrived and was verified.
+    TransferFile {
+        name: String,
+        bytes: u64,
+    },
+    TransferFinished,
+}
+
+/// Receives events from any thread.
+pub trait Progress: Sync {
+    fn event(&self, event: Event);
+
+    fn note(&self, stage: Stage, text: String) {
+        self.event(Event::Note { stage, text });
+    }
+}
+
+/// Says nothing.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn event(&self, _: Event) {}
+}
