@@ -56,13 +56,15 @@
           OVMF = fake system "OVMF" // {
             fd = fake system "OVMF-fd";
           };
-          mkShell = arguments: fake system "shell" // { asked = arguments; };
+          # Both force what a real evaluation would read.
+          mkShell = arguments: builtins.deepSeq (map (one: one.name) arguments.packages) (fake system "shell");
           runCommand = name: _: _: fake system name;
           rustPlatform.buildRustPackage =
             arguments:
-            # Forces what a real evaluation would read.
             assert builtins.pathExists arguments.cargoLock.lockFile;
-            fake system "${arguments.pname}-${arguments.version}";
+            builtins.deepSeq (map (one: one.name) (
+              (arguments.nativeCheckInputs or [ ]) ++ (arguments.nativeBuildInputs or [ ])
+            )) (fake system "${arguments.pname}-${arguments.version}");
         };
     in
     {
