@@ -8,8 +8,10 @@
 //!               └─── overlay ─────────┘
 //! ```
 
+pub mod exec;
 pub mod image;
 pub mod lock;
 pub mod profile;
+pub mod rootfs;
 pub mod tree;
 pub mod vocab;

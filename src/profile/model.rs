@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{ByteSize, Digest};
-pub use netboot::Inventory;
+use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
+pub use netboot::{Hostname, Inventory};
 
 /// Everything that a build is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,14 +22,15 @@ pub struct Profile {
     /// Installers by name, as nodes refer to them ("ubuntu-24-04").
     pub installers: BTreeMap<String, Installer>,
     pub outputs: BTreeSet<OutputFormat>,
+    /// Files that the profile adds to the image.
+    pub files: BTreeMap<ImagePath, ExtraFile>,
     pub inventory: Inventory,
 }
 
 /// The virtual machine and its operating system's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Appliance {
-    /// One DNS label.
-    pub hostname: String,
+    pub hostname: Hostname,
     pub memory: ByteSize,
     pub cpus: u32,
     /// Size of the system disk, a multiple of 1 MiB.
@@ -38,7 +39,36 @@ pub struct Appliance {
     pub timezone: String,
     /// As in locale.gen(5) ("C.UTF-8").
     pub locale: String,
+    /// Sorted by name.
     pub users: Vec<User>,
+    pub ssh: Ssh,
+    /// Kernel settings, as in sysctl.d(5).
+    pub sysctl: BTreeMap<String, String>,
+    /// Arguments added to the kernel's command line.
+    pub kernel_parameters: Vec<String>,
+    /// The virtual machine's firmware enforces Secure Boot.
+    pub secure_boot: bool,
+}
+
+/// The ssh server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ssh {
+    pub port: u16,
+    /// Passwords are accepted beside keys; root never logs in.
+    pub password_authentication: bool,
+}
+
+/// A file that the profile adds, owned by root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExtraFile {
+    #[serde(serialize_with = "as_digest")]
+    pub content: Vec<u8>,
+    pub mode: Mode,
+}
+
+/// The meaning of a profile depends on what a file holds: its digest says that in few bytes.
+fn as_digest<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    Digest::of(bytes).serialize(serializer)
 }
 
 /// A login account of the appliance.
@@ -79,7 +109,9 @@ pub struct Distribution {
     pub snapshot: Option<String>,
     /// Pockets beside the release itself ("updates", "security").
     pub pockets: Vec<String>,
-    /// Keyring file instead of the distribution's own built-in one.
+    /// Keyring file instead of the distribution's own built-in one. Where it lies is no part of the profile's meaning:
+    /// the lock pins who signed.
+    #[serde(skip)]
     pub keyring: Option<PathBuf>,
     /// Packages asked for: the appliance's base, the kernel and what the profile adds.
     pub packages: BTreeSet<String>,
@@ -95,6 +127,8 @@ pub struct Distribution {
 pub struct Network {
     pub uplink: Uplink,
     pub provisioning: Provisioning,
+    /// The nodes' management controllers, where they have a subnet of their own: nodes are kept out of it.
+    pub bmc_subnet: Option<Ipv4Net>,
 }
 
 /// The side towards the site.
@@ -102,6 +136,8 @@ pub struct Network {
 pub struct Uplink {
     pub mac: netboot::MacAddr,
     pub addressing: Addressing,
+    /// TCP ports open to the site; everything else is dropped there.
+    pub allow_tcp: BTreeSet<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -123,6 +159,17 @@ pub struct Provisioning {
     pub dns: Vec<std::net::IpAddr>,
     /// Masquerade the nodes' traffic behind the uplink.
     pub nat: bool,
+    /// Machines beside the nodes that the appliance gives a name, and an address where their MAC is known.
+    pub hosts: Vec<ExtraHost>,
+}
+
+/// A switch, a BMC, a storage box: anything on the provisioning network that is not a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExtraHost {
+    pub name: Hostname,
+    pub address: std::net::Ipv4Addr,
+    /// With it the host gets its address by DHCP; without it only a DNS record.
+    pub mac: Option<netboot::MacAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -147,9 +194,21 @@ pub struct Installer {
     pub distribution: DistributionName,
     pub release: String,
     pub iso: Option<Iso>,
+    pub media: Media,
+    /// Layout that the installer is told to use ("direct", "lvm", "zfs").
     pub storage: String,
     pub packages: Vec<String>,
     pub late_commands: Vec<String>,
+}
+
+/// How an installer's ISO reaches the appliance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Media {
+    /// Part of the image.
+    Bake,
+    /// Fetched and verified by the appliance onto its state disk.
+    Fetch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

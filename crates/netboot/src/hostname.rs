@@ -1,0 +1,108 @@
+//! Names of machines.
+
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One DNS label (RFC 1123, section 2.1) in lowercase: 1 to 63 letters, digits and inner hyphens.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hostname(String);
+
+/// Why a text is not a host name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum HostnameError {
+    #[error("a host name must not be empty")]
+    Empty,
+    #[error("'{0}' has {len} characters; a DNS label has at most 63", len = .0.len())]
+    TooLong(String),
+    #[error("'{0}' has a dot: write the first label only, the domain is the network's")]
+    Dotted(String),
+    #[error("'{0}' has uppercase letters; host names are written in lowercase")]
+    Uppercase(String),
+    #[error("'{0}' is not a host name: letters, digits and '-' only, no '-' at either end")]
+    Form(String),
+}
+
+impl Hostname {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Hostname {
+    type Err = HostnameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let own = || text.to_owned();
+        let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        match text {
+            "" => Err(HostnameError::Empty),
+            _ if text.len() > 63 => Err(HostnameError::TooLong(own())),
+            _ if text.contains('.') => Err(HostnameError::Dotted(own())),
+            _ if text.starts_with('-') || text.ends_with('-') => Err(HostnameError::Form(own())),
+            _ if text.bytes().all(ok) => Ok(Hostname(own())),
+            _ if text.to_ascii_lowercase().bytes().all(ok) => Err(HostnameError::Uppercase(own())),
+            _ => Err(HostnameError::Form(own())),
+        }
+    }
+}
+
+impl Deref for Hostname {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Hostname {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Hostname {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Hostname {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for Hostname {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hostname {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_lowercase_label() {
+        for good in ["a", "node1", "4u-rack", &"x".repeat(63)] {
+            assert!(good.parse::<Hostname>().is_ok(), "{good}");
+        }
+        let error = |text: &str| text.parse::<Hostname>().unwrap_err();
+        assert_eq!(error(""), HostnameError::Empty);
+        assert!(matches!(error("node1.lab"), HostnameError::Dotted(_)));
+        assert!(matches!(error("Node1"), HostnameError::Uppercase(_)));
+        assert!(matches!(error(&"x".repeat(64)), HostnameError::TooLong(_)));
+        for bad in ["-a", "a-", "a_b", "a b", "nöde", "a\n"] {
+            assert!(matches!(error(bad), HostnameError::Form(_)), "{bad}");
+        }
+    }
+}
