@@ -11,5 +11,6 @@
 pub mod image;
 pub mod lock;
 pub mod profile;
+pub mod render;
 pub mod tree;
 pub mod vocab;
