@@ -8,6 +8,7 @@
 //!               └─── overlay ─────────┘
 //! ```
 
+pub mod fetch;
 pub mod image;
 pub mod lock;
 pub mod profile;
