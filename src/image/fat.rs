@@ -78,7 +78,10 @@ pub(super) fn lay_out(
         let at = start + geometry.cluster_offset(directory.cluster);
         disk.bytes(at, &directories.render(path, directory, time));
         for entry in &directory.entries {
-            if let Target::File { content, cluster, path } = &entry.target {
+            // An empty file has no cluster.
+            if let Target::File { content, cluster, path } = &entry.target
+                && *cluster != 0
+            {
                 disk.file(start + geometry.cluster_offset(*cluster), content.size, *content, 0, path);
             }
         }
