@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use provbuild::image::{Artifact, DiskSpec, ImageError, MachineSpec, write_images};
+use provbuild::image::{Artifact, DiskSpec, ImageError, MachineSpec, write_images_reusing};
 use provbuild::profile::{DistributionName, OutputFormat};
 use provbuild::tree::{Kind, MemoryContents, Node, Tree};
 use provbuild::vocab::{ByteSize, Digest, DiskIds, Epoch, ImagePath, Mode, Owner, Remedy};
@@ -141,6 +141,15 @@ impl Sample {
     }
 
     fn write(&self, formats: &[OutputFormat], directory: &Path) -> Result<Vec<Artifact>, ImageError> {
+        self.write_reusing(formats, directory, None)
+    }
+
+    fn write_reusing(
+        &self,
+        formats: &[OutputFormat],
+        directory: &Path,
+        previous: Option<&Path>,
+    ) -> Result<Vec<Artifact>, ImageError> {
         let disk = DiskSpec {
             root: &self.root,
             esp: &self.esp,
@@ -149,7 +158,8 @@ impl Sample {
             ids: DiskIds::derive(&self.seed),
             epoch: self.epoch,
         };
-        write_images(&disk, &machine(), &formats.iter().copied().collect::<BTreeSet<_>>(), directory)
+        let formats: BTreeSet<_> = formats.iter().copied().collect();
+        write_images_reusing(&disk, &machine(), &formats, directory, previous)
     }
 }
 
@@ -339,8 +349,9 @@ fn the_package_is_what_its_manifest_says() {
     let directory = tempfile::tempdir().unwrap();
     let artifacts = Sample::full().write(&[OutputFormat::Ova], directory.path()).unwrap();
     assert_eq!(artifacts.len(), 1);
-    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["mylab.ova"], "no other file is left behind");
+    let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["mylab.grains", "mylab.ova"], "no other file is left behind");
 
     let mut archive = tar::Archive::new(File::open(&artifacts[0].path).unwrap());
     let mut members = Vec::new();
@@ -379,6 +390,31 @@ fn the_same_input_gives_the_same_bytes_and_another_input_others() {
     assert_eq!(first, digests(|_| {}));
     for other in [digests(|sample| sample.epoch = Epoch(1)), digests(|sample| sample.seed = Digest::of(b"other"))] {
         assert!(first.iter().zip(&other).all(|(one, two)| one != two));
+    }
+}
+
+/// An earlier build saves work and changes nothing, even when its files were damaged in the meantime.
+#[test]
+fn reused_grains_give_the_bytes_of_a_fresh_build() {
+    let (first, fresh, again) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut sample = Sample::full();
+    for (earlier, kept) in [(OutputFormat::Vmdk, "mylab.vmdk"), (OutputFormat::Ova, "mylab.ova")] {
+        sample.write(&[earlier], first.path()).unwrap();
+        sample.file("/etc/hostname", format!("changed after {kept}\n").into_bytes());
+        let both = [OutputFormat::Ova, OutputFormat::Vmdk];
+        let digests =
+            |artifacts: Vec<Artifact>| artifacts.into_iter().map(|artifact| artifact.sha256).collect::<Vec<_>>();
+        let expected = digests(sample.write(&both, fresh.path()).unwrap());
+        assert_eq!(digests(sample.write_reusing(&both, again.path(), Some(first.path())).unwrap()), expected);
+
+        let mut bytes = fs::read(first.path().join(kept)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 100_000].fill(0);
+        fs::write(first.path().join(kept), bytes).unwrap();
+        assert_eq!(digests(sample.write_reusing(&both, again.path(), Some(first.path())).unwrap()), expected);
+        fs::write(first.path().join("mylab.grains"), "{").unwrap();
+        assert_eq!(digests(sample.write_reusing(&both, again.path(), Some(first.path())).unwrap()), expected);
     }
 }
 
