@@ -3,4 +3,5 @@
 //! Everything that leaves the process goes through here: programs found on the host, and provbuild itself, started again
 //! inside fresh namespaces. Nothing else in the crate spawns.
 
+pub mod qemu;
 pub mod sandbox;

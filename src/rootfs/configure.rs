@@ -10,14 +10,15 @@ use std::os::unix::fs::{FileExt, PermissionsExt, fchown};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use super::database::info_name;
 use super::deb::Control;
 use super::failure::Failure;
 use super::unpack::Unpacked;
 use crate::exec::sandbox::Restrictions;
 use crate::vocab::Epoch;
 
-/// How much of the log an error carries.
+/// Where dpkg holds the control files of the package that it is unpacking.
+const UNPACKING: &str = "/var/lib/dpkg/tmp.ci";
+/// How much of the log an error carries, in bytes.
 const TAIL: u64 = 4096;
 
 /// Runs programs of the target: a fixed environment, restricted, everything that they say into the log.
@@ -73,14 +74,24 @@ impl Runner {
         }
     }
 
+    /// Runs a preinst where dpkg would: debconf tells the package's name and its templates by that directory.
     fn run_preinst(&self, control: &Control) -> Result<(), Failure> {
-        let script = format!("/var/lib/dpkg/info/{}.preinst", info_name(control));
+        let package = control.package();
+        let lay_out = || {
+            fs::create_dir(UNPACKING)?;
+            control.files().try_for_each(|(name, file)| {
+                let path = format!("{UNPACKING}/{name}");
+                fs::write(&path, &file.bytes)?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))
+            })
+        };
+        lay_out().map_err(Failure::io(format!("lay out the control files of {package}")))?;
         let status = self
-            .command(&script)
+            .command(&format!("{UNPACKING}/preinst"))
             .and_then(|mut command| {
                 command
                     .arg("install")
-                    .env("DPKG_MAINTSCRIPT_PACKAGE", control.package())
+                    .env("DPKG_MAINTSCRIPT_PACKAGE", package)
                     .env("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1")
                     .env("DPKG_MAINTSCRIPT_ARCH", control.architecture())
                     .env("DPKG_MAINTSCRIPT_NAME", "preinst")
@@ -89,11 +100,12 @@ impl Runner {
                     .env("DPKG_RUNNING_VERSION", "1.22.0")
                     .status()
             })
-            .map_err(Failure::io(format!("run the preinst of {}", control.package())))?;
+            .map_err(Failure::io(format!("run the preinst of {package}")))?;
+        fs::remove_dir_all(UNPACKING).map_err(Failure::io(format!("remove {UNPACKING}")))?;
         match status.success() {
             true => Ok(()),
             false => Err(Failure::Script {
-                package: control.package().to_owned(),
+                package: package.to_owned(),
                 script: "preinst".to_owned(),
                 status: status.to_string(),
                 tail: self.tail(),

@@ -33,6 +33,8 @@ pub(super) fn write(packages: &[Unpacked]) -> Result<(), Failure> {
         put(format!("{ADMIN}/{name}"), b"")?;
     }
     put(format!("{ADMIN}/info/format"), b"1\n")?;
+    let native = packages.iter().map(|package| package.deb.control.architecture()).find(|name| *name != "all");
+    put(format!("{ADMIN}/arch"), format!("{}\n", native.unwrap_or("amd64")).as_bytes())?;
 
     let mut status = String::new();
     let mut interests = Interests::default();
@@ -47,7 +49,7 @@ pub(super) fn write(packages: &[Unpacked]) -> Result<(), Failure> {
 }
 
 /// Name of a package's files below `info/`.
-pub(super) fn info_name(control: &Control) -> String {
+fn info_name(control: &Control) -> String {
     match control.field("Multi-Arch") {
         Some("same") => format!("{}:{}", control.package(), control.architecture()),
         _ => control.package().to_owned(),
@@ -82,10 +84,12 @@ fn stanza(control: &Control) -> io::Result<String> {
     if !conffiles.is_empty() {
         text.push_str("Conffiles:\n");
         for line in conffiles {
-            // "remove-on-upgrade PATH" names a file that the package no longer ships.
-            if let [path] = line.split_whitespace().collect::<Vec<_>>()[..] {
-                let _ = writeln!(text, " {path} {}", hex::encode(Md5::digest(fs::read(path)?)));
-            }
+            // A flag before the path (deb-conffiles(5)) says that the package no longer ships the file.
+            let _ = match line.split_whitespace().collect::<Vec<_>>()[..] {
+                [path] => writeln!(text, " {path} {}", hex::encode(Md5::digest(fs::read(path)?))),
+                [flag, path] => writeln!(text, " {path} newconffile {flag}"),
+                _ => return Err(io::Error::other(format!("conffiles line {line:?} is not understood"))),
+            };
         }
     }
     text.push('\n');

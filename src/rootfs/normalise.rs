@@ -71,17 +71,18 @@ pub(super) fn verdict(path: &ImagePath) -> Verdict {
     match text {
         "/etc/machine-id" => Verdict::Rewrite(|_, _| b"uninitialized\n".to_vec()),
         "/etc/shadow" => Verdict::Rewrite(clamp_shadow),
-        "/etc/hostname" | "/etc/resolv.conf" => Verdict::Keep,
-        _ if path.is_within(&ImagePath::literal("/var/log")) && name.contains('.') => log_verdict(text),
+        _ if text.starts_with("/var/log/") => log_verdict(text),
         _ => Verdict::Keep,
     }
 }
 
-/// Logs of the build itself are left out; a package's own directories and empty files (lastlog, btmp) stay.
+/// Logs of the build itself are left out; logs that a package has made for its service stay, empty.
 fn log_verdict(text: &str) -> Verdict {
-    match text.ends_with(".log") || text.contains("/apt/") {
+    const OF_THE_BUILD: [&str; 4] = ["alternatives.log", "bootstrap.log", "dpkg.log", "fontconfig.log"];
+    let name = text.trim_start_matches("/var/log/");
+    match OF_THE_BUILD.contains(&name) || name.starts_with("apt/") {
         true => Verdict::Drop,
-        false => Verdict::Keep,
+        false => Verdict::Rewrite(|_, _| Vec::new()),
     }
 }
 
@@ -122,10 +123,11 @@ mod tests {
         ] {
             assert!(matches!(of(path), Verdict::Drop), "{path}");
         }
-        for path in ["/etc/ssh/sshd_config", "/var/lib/dpkg/status", "/var/log/nginx", "/var/log", "/etc/passwd"] {
+        for path in ["/etc/ssh/sshd_config", "/var/lib/dpkg/status", "/var/log", "/etc/passwd"] {
             assert!(matches!(of(path), Verdict::Keep), "{path}");
         }
         assert!(matches!(of("/var/lib/apt/lists"), Verdict::Empty));
+        assert!(matches!(of("/var/log/nginx/access.log"), Verdict::Rewrite(_)));
     }
 
     #[test]
