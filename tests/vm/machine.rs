@@ -58,6 +58,8 @@ pub(crate) struct Spec {
     pub(crate) firmware: Firmware,
     pub(crate) memory_mib: u32,
     pub(crate) nics: Vec<(Link, String)>,
+    /// Who logs in by ssh.
+    pub(crate) user: &'static str,
 }
 
 pub(crate) struct Machine<'a> {
@@ -67,6 +69,7 @@ pub(crate) struct Machine<'a> {
     ssh_port: u16,
     started: Instant,
     name: &'static str,
+    user: &'static str,
 }
 
 /// Whether the firmware runs under KVM here, with the very options that the machines get. (There are hosts on which
@@ -183,7 +186,7 @@ impl<'a> Machine<'a> {
             command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?));
         }
         let process = command.spawn().expect("nsenter cannot be run: install util-linux");
-        Machine { lab, process, console, ssh_port, started: Instant::now(), name }
+        Machine { lab, process, console, ssh_port, started: Instant::now(), name, user: spec.user }
     }
 
     pub(crate) fn console_text(&self) -> String {
@@ -225,7 +228,7 @@ impl<'a> Machine<'a> {
         eprintln!("{}: {what} after {} s", self.name, self.started.elapsed().as_secs());
     }
 
-    /// Runs a command in the guest as root; `Err` has what ssh or the command said.
+    /// Runs a command in the guest; `Err` has what ssh or the command said.
     pub(crate) fn ssh(&self, key: &Path, command: &str) -> Result<String, String> {
         let port = self.ssh_port.to_string();
         let key = key.to_str().unwrap();
@@ -235,7 +238,8 @@ impl<'a> Machine<'a> {
         {
             arguments.extend(["-o", option]);
         }
-        arguments.extend(["root@127.0.0.1", command]);
+        let login = format!("{}@127.0.0.1", self.user);
+        arguments.extend([login.as_str(), command]);
         let output = self.lab.try_run("timeout", &arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
