@@ -2,7 +2,31 @@
 //!
 //! In: profile.toml, its imports, nodes.toml. Out: a [`Profile`], or every fault at once, each at its TOML span.
 //! Nothing below `profile` sees TOML again.
+//!
+//! ```text
+//! text ─ value: parse ─► tree ─ check: keys, types, texts ─► sound tree ─ value: merge imports ─► one tree
+//!      ─ decode, network, nodes: defaults, relations ─► Profile
+//! ```
+//! Each step reports what it finds, takes it out and goes on. `options` is the one description of what may be written.
 
+mod check;
+mod crypt;
+mod decode;
+mod distributions;
+mod fault;
+mod load;
 mod model;
+mod names;
+mod network;
+mod nodes;
+mod options;
+mod reader;
+mod source;
+mod suggest;
+mod value;
+mod word;
 
+pub use distributions::{RELEASES, Release, release, releases};
+pub use fault::{Faults, Warnings};
+pub use load::{Loaded, load};
 pub use model::*;

@@ -90,6 +90,16 @@ pub enum DistributionName {
     Debian,
 }
 
+impl DistributionName {
+    /// As people write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            DistributionName::Ubuntu => "Ubuntu",
+            DistributionName::Debian => "Debian",
+        }
+    }
+}
+
 /// Which packages, from where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Distribution {

@@ -1,0 +1,176 @@
+//! One file against the table of options: unknown keys, wrong types, bad values.
+//!
+//! Everything faulty is reported and taken out of the tree, so that later steps see only what is sound and say nothing
+//! twice. Each file is checked by itself, before it is merged: a fault in an import shows even where it is overridden.
+
+use super::fault::Fault;
+use super::options::{Kind, Shape, key_type};
+use super::source::Span;
+use super::suggest;
+use super::value::{Entry, Table, Value, ValueKind};
+use super::word::WordType;
+
+/// What a check found beside the tree that it cleaned.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) faults: Vec<Fault>,
+    /// Places that must not be shown.
+    pub(super) hidden: Vec<Span>,
+}
+
+/// Checks a whole file's table.
+pub(super) fn check(table: &mut Table, shape: &Shape) -> Findings {
+    let mut findings = Findings::default();
+    check_table(table, shape, "", &mut findings);
+    findings
+}
+
+fn check_table(table: &mut Table, shape: &Shape, path: &str, findings: &mut Findings) {
+    match shape {
+        Shape::Table(children) => {
+            table.entries.retain(|name, entry| match children.get(name.as_str()) {
+                Some(shape) => {
+                    check_value(&mut entry.value, shape, &join(path, name), findings);
+                    true
+                }
+                None => {
+                    unknown_key(name, entry, path, children.keys().copied(), findings);
+                    false
+                }
+            });
+        }
+        Shape::Map { key, value: shape } => {
+            table.entries.retain(|name, entry| match (key_type(key).check)(name) {
+                Ok(()) => {
+                    let name = if matches!(**shape, Shape::Leaf(_)) { format!("\"{name}\"") } else { name.clone() };
+                    check_value(&mut entry.value, shape, &join(path, &name), findings);
+                    true
+                }
+                Err(complaint) => {
+                    let fault = Fault::new(complaint.message).label(entry.key, format!("not a {}", key_type(key).name));
+                    findings.faults.push(fault.maybe_help(complaint.help));
+                    false
+                }
+            });
+        }
+        Shape::Leaf(_) | Shape::Tables(_) => {}
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn unknown_key<'a>(
+    name: &str,
+    entry: &Entry,
+    path: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    findings: &mut Findings,
+) {
+    let lower = name.to_lowercase();
+    if ["pass", "secret", "token", "cred"].iter().any(|word| lower.contains(word)) {
+        findings.hidden.push(entry.value.span);
+    }
+    let place = if path.is_empty() { "the top level".to_owned() } else { format!("[{path}]") };
+    let help = match suggest::nearest(name, known.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known there: {}", known.collect::<Vec<_>>().join(", ")),
+    };
+    let fault = Fault::new(format!("unknown key '{name}' in {place}")).label(entry.key, "not an option");
+    findings.faults.push(fault.help(help));
+}
+
+fn check_value(value: &mut Value, shape: &Shape, path: &str, findings: &mut Findings) {
+    match (shape, &mut value.kind) {
+        (Shape::Leaf(spec), _) => check_leaf(value, &spec.kind, path, findings),
+        (Shape::Table(_) | Shape::Map { .. }, ValueKind::Table(table)) => check_table(table, shape, path, findings),
+        (Shape::Table(_) | Shape::Map { .. }, _) => wrong_type(value, "a table", path, findings),
+        (Shape::Tables(item), ValueKind::List { items, .. }) => {
+            for each in items {
+                match &mut each.kind {
+                    ValueKind::Table(table) => check_table(table, item, path, findings),
+                    _ => wrong_type(each, "a table", path, findings),
+                }
+            }
+        }
+        (Shape::Tables(_), _) => {
+            wrong_type(value, "an array of tables", path, findings);
+            let last = path.rsplit('.').next().unwrap_or(path);
+            if let Some(fault) = findings.faults.pop() {
+                findings.faults.push(fault.help(format!("write [[{path}]] above each {last}")));
+            }
+        }
+    }
+}
+
+fn check_leaf(value: &mut Value, kind: &Kind, path: &str, findings: &mut Findings) {
+    match (kind, &mut value.kind) {
+        (Kind::Flag, ValueKind::Flag(_)) => {}
+        (Kind::Flag, _) => wrong_type(value, "true or false", path, findings),
+        (Kind::Integer { low, high }, ValueKind::Integer(number)) => {
+            if *number < *low || *number > *high {
+                let fault =
+                    Fault::at(value.span, format!("`{path}` must lie between {low} and {high}, not at {number}"));
+                findings.faults.push(fault);
+                value.kind = ValueKind::Invalid;
+            }
+        }
+        (Kind::Integer { .. }, _) => wrong_type(value, "a whole number", path, findings),
+        (Kind::Scalar(word), ValueKind::Integer(_) | ValueKind::Flag(_)) => {
+            value.kind = match &value.kind {
+                ValueKind::Integer(number) => ValueKind::Text(number.to_string()),
+                ValueKind::Flag(flag) => ValueKind::Text(u8::from(*flag).to_string()),
+                _ => ValueKind::Invalid,
+            };
+            check_word(value, word, path, findings);
+        }
+        (Kind::Word(word) | Kind::Scalar(word), _) => check_word(value, word, path, findings),
+        (Kind::List(kind), ValueKind::List { items, .. }) => {
+            items.iter_mut().for_each(|item| check_leaf(item, kind, path, findings));
+        }
+        (Kind::List(kind), ValueKind::Table(table)) if table.entries.keys().eq(["replace"]) => {
+            let Some(Entry { value: Value { kind: ValueKind::List { items, .. }, .. }, .. }) =
+                table.entries.get_mut("replace")
+            else {
+                return wrong_type(value, "a list", path, findings);
+            };
+            let mut items = std::mem::take(items);
+            items.iter_mut().for_each(|item| check_leaf(item, kind, path, findings));
+            value.kind = ValueKind::List { items, replace: true };
+        }
+        (Kind::List(_), _) => wrong_type(value, "a list", path, findings),
+    }
+}
+
+fn check_word(value: &mut Value, word: &WordType, path: &str, findings: &mut Findings) {
+    let ValueKind::Text(text) = &value.kind else {
+        if word.hidden {
+            findings.hidden.push(value.span);
+        }
+        let article = if word.name.starts_with(['a', 'e', 'i', 'o', 'I', 'S']) { "an" } else { "a" };
+        wrong_type(value, &format!("{article} {} in quotes", word.name), path, findings);
+        let example = word.choices.first().copied().unwrap_or(word.example);
+        if let Some(fault) = findings.faults.pop() {
+            let help = (!example.is_empty()).then(|| format!("for example {:?}", example));
+            findings.faults.push(fault.maybe_help(help));
+        }
+        return;
+    };
+    if let Err(complaint) = (word.check)(text) {
+        if word.hidden {
+            findings.hidden.push(value.span);
+        }
+        let fault = Fault::new(complaint.message).label(value.span, format!("in `{path}`"));
+        findings.faults.push(fault.maybe_help(complaint.help));
+        value.kind = ValueKind::Invalid;
+    }
+}
+
+fn wrong_type(value: &mut Value, wanted: &str, path: &str, findings: &mut Findings) {
+    if !matches!(value.kind, ValueKind::Invalid) {
+        let message = format!("`{path}` is {wanted}, not {}", value.type_name());
+        findings.faults.push(Fault::at(value.span, message));
+        value.kind = ValueKind::Invalid;
+    }
+}

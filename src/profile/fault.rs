@@ -1,0 +1,204 @@
+//! What is wrong with a profile, shown at the place where it was written.
+
+use std::fmt;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
+
+use super::source::{Sources, Span};
+
+/// Labels of one fault that are at most this many lines apart share an excerpt.
+const NEAR: usize = 6;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Label {
+    span: Span,
+    text: String,
+}
+
+/// One fault or warning: what, where (the first label is the primary one), and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    message: String,
+    labels: Vec<Label>,
+    help: Option<String>,
+}
+
+impl Fault {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Fault { message: message.into(), labels: Vec::new(), help: None }
+    }
+
+    pub(super) fn at(span: Span, message: impl Into<String>) -> Self {
+        Self::new(message).label(span, "")
+    }
+
+    /// Adds a place. The text stands beside the underlined source; it may be empty.
+    pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label { span, text: text.into() });
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+
+    pub(super) fn span(&self) -> Option<Span> {
+        self.labels.first().map(|label| label.span)
+    }
+
+    fn render(&self, level: Level<'_>, sources: &Sources, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let excerpts: Vec<Excerpt<'_>> = self.excerpts(sources);
+        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
+        for excerpt in &excerpts {
+            let annotations = excerpt.labels.iter().map(|(kind, label)| {
+                let shift = |offset: usize| (offset.max(excerpt.start) - excerpt.start).min(excerpt.text.len());
+                let text = (!label.text.is_empty()).then_some(label.text.as_str());
+                kind.span(shift(label.span.start)..shift(label.span.end)).label(text)
+            });
+            group = group.element(
+                Snippet::source(excerpt.text.as_str())
+                    .path(excerpt.path.as_str())
+                    .line_start(excerpt.line)
+                    .annotations(annotations),
+            );
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
+        }
+        renderer.render(&[group])
+    }
+
+    /// The source around the labels: those near each other in one piece, the primary one first.
+    fn excerpts<'a>(&'a self, sources: &Sources) -> Vec<Excerpt<'a>> {
+        let mut pieces: Vec<(usize, usize, usize, Vec<(AnnotationKind, &Label)>)> = Vec::new();
+        for (index, label) in self.labels.iter().enumerate() {
+            let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+            let Span { file, start, end } = label.span;
+            let (first, last) = (sources.line(file, start), sources.line(file, end.saturating_sub(1).max(start)));
+            let near = pieces.iter_mut().find(|(other, from, to, _)| {
+                *other == file && first <= to.saturating_add(NEAR) && last.saturating_add(NEAR) >= *from
+            });
+            match near {
+                Some((_, from, to, labels)) => {
+                    (*from, *to) = ((*from).min(first), (*to).max(last));
+                    labels.push((kind, label));
+                }
+                None => pieces.push((file, first, last, vec![(kind, label)])),
+            }
+        }
+        let excerpt = |(file, line, last, labels): (usize, usize, usize, Vec<(AnnotationKind, &'a Label)>)| {
+            let (text, start) = sources.excerpt(file, line, last);
+            Excerpt { path: sources.path(file).display().to_string(), text, start, line, labels }
+        };
+        pieces.into_iter().map(excerpt).collect()
+    }
+}
+
+struct Excerpt<'a> {
+    path: String,
+    text: String,
+    start: usize,
+    line: usize,
+    labels: Vec<(AnnotationKind, &'a Label)>,
+}
+
+/// Remarks that do not stop a build, with the sources that they point into.
+#[derive(Debug, Clone, Default)]
+pub struct Warnings(Report);
+
+/// Every fault of a profile, its imports and its nodes, in the order of the files.
+#[derive(Debug, Clone)]
+pub struct Faults(Report);
+
+#[derive(Debug, Clone, Default)]
+struct Report {
+    faults: Vec<Fault>,
+    sources: Sources,
+}
+
+impl Report {
+    fn new(mut faults: Vec<Fault>, sources: Sources) -> Self {
+        faults.sort_by_key(|fault| fault.span());
+        faults.dedup();
+        Report { faults, sources }
+    }
+
+    fn render(&self, level: &Level<'static>, color: bool) -> String {
+        let one = |fault: &Fault| fault.render(level.clone(), &self.sources, color).trim_end().to_owned();
+        self.faults.iter().map(one).collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// `PATH:LINE` of the primary places; of those without one, the message.
+    fn places(&self) -> Vec<String> {
+        let place = |fault: &Fault| match fault.span() {
+            Some(span) => {
+                format!("{}:{}", self.sources.path(span.file).display(), self.sources.line(span.file, span.start))
+            }
+            None => fault.message.clone(),
+        };
+        self.faults.iter().map(place).collect()
+    }
+}
+
+impl Faults {
+    pub(super) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
+        Faults(Report::new(faults, sources))
+    }
+
+    /// How many faults there are; never zero.
+    pub fn count(&self) -> usize {
+        self.0.faults.len()
+    }
+
+    /// Every fault with its source excerpt and remedy, as text for people.
+    pub fn render(&self, color: bool) -> String {
+        self.0.render(&Level::ERROR, color)
+    }
+
+    /// Where each fault is, as `PATH:LINE`.
+    pub fn places(&self) -> Vec<String> {
+        self.0.places()
+    }
+
+    /// What each fault is, without its place.
+    pub fn messages(&self) -> impl Iterator<Item = &str> {
+        self.0.faults.iter().map(|fault| fault.message.as_str())
+    }
+}
+
+impl Warnings {
+    pub(super) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
+        Warnings(Report::new(faults, sources))
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.faults.len()
+    }
+
+    /// Every warning with its source excerpt, as text for people; empty where there is none.
+    pub fn render(&self, color: bool) -> String {
+        self.0.render(&Level::WARNING, color)
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl crate::vocab::Remedy for Faults {
+    /// Each fault carries its own.
+    fn help(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,231 @@
+//! The `[network]` tables -> [`Network`], and what must hold between addresses.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
+use netboot::{Hostname, MacAddr};
+
+use super::fault::Fault;
+use super::reader::{At, Decoding, Section};
+use super::source::Span;
+use super::word::*;
+use super::*;
+use crate::vocab::Digest;
+
+/// A network and the places of what other checks compare with.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    /// `None` where a fault was reported.
+    pub(super) network: Option<Network>,
+    pub(super) address: Option<At<Ipv4Net>>,
+    pub(super) range: Option<At<DhcpRange>>,
+    pub(super) bmc_subnet: Option<At<Ipv4Net>>,
+    pub(super) hosts: Vec<(ExtraHost, HostPlaces)>,
+    pub(super) macs: Vec<At<MacAddr>>,
+}
+
+#[derive(Debug)]
+pub(super) struct HostPlaces {
+    pub(super) name: Span,
+    pub(super) address: Span,
+    pub(super) mac: Option<Span>,
+}
+
+pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>, ssh_port: Option<u16>) -> Decoded {
+    let section = root.section("network");
+    let (uplink, uplink_mac, uplink_net) = uplink(cx, &section.section("uplink"), name, ssh_port);
+    let provisioning = section.section("provisioning");
+    let mac = provisioning.word::<MacAddr>(cx, "mac");
+    let address = provisioning.word::<Ipv4Net>(cx, "address");
+    let mode = provisioning.word::<DhcpMode>(cx, "mode");
+    let dhcp = provisioning.section("dhcp");
+    let range = dhcp.word::<DhcpRange>(cx, "range");
+    let lease = dhcp.word::<LeaseTime>(cx, "lease");
+    let domain = provisioning.word::<Domain>(cx, "domain");
+    let dns = provisioning.words::<IpAddr>(cx, "dns");
+    let nat = provisioning.flag(cx, "nat");
+    let hosts = hosts(cx, &provisioning);
+    let bmc_subnet = section.section("bmc").word::<Ipv4Net>(cx, "subnet");
+
+    if let Some(address) = &address {
+        usable(cx, address);
+        for (other, what) in [(&uplink_net, "uplink"), (&bmc_subnet, "BMC network")] {
+            if let Some(other) = other
+                && (other.value.contains(&address.value.network()) || address.value.contains(&other.value.network()))
+            {
+                let fault = Fault::new(format!("the provisioning network and the {what} overlap"));
+                let fault = fault.label(address.span, "provisioning").label(other.span, what);
+                cx.fault(fault.help("give each its own subnet"));
+            }
+        }
+    }
+    if let (Some(range), Some(address)) = (&range, &address) {
+        check_range(cx, range, address);
+    }
+    if let (Some(At { value: DhcpMode::Proxy, span }), Some(range)) = (&mode, &range) {
+        let fault = Fault::new("a range has no meaning where the site keeps its DHCP server");
+        let fault = fault.label(range.span, "this range").label(*span, "this mode leaves addresses to the site");
+        cx.fault(fault.help("remove the range, or use mode = \"authoritative\""));
+    }
+    let macs = [&uplink_mac, &mac].into_iter().flatten().cloned().collect();
+    let derived = |role| name.map(|name| derived_mac(name, role));
+    let mac = mac.map(|at| at.value).or_else(|| derived(Role::Provisioning));
+    let network = || {
+        Some(Network {
+            uplink: uplink?,
+            provisioning: Provisioning {
+                mac: mac?,
+                address: address.as_ref()?.value,
+                dhcp: match mode?.value {
+                    DhcpMode::Proxy => Dhcp::Proxy,
+                    DhcpMode::Authoritative => {
+                        Dhcp::Authoritative { range: range.as_ref().map(|at| at.value), lease_seconds: lease?.value.0 }
+                    }
+                },
+                domain: domain?.value.0,
+                dns: dns.into_iter().map(|at| at.value).collect(),
+                nat: nat?,
+                hosts: hosts.iter().map(|(host, _)| host.clone()).collect(),
+            },
+            bmc_subnet: bmc_subnet.as_ref().map(|at| at.value.trunc()),
+        })
+    };
+    Decoded { network: network(), address, range, bmc_subnet, hosts, macs }
+}
+
+fn uplink(
+    cx: &mut Decoding,
+    section: &Section<'_>,
+    name: Option<&str>,
+    ssh_port: Option<u16>,
+) -> (Option<Uplink>, Option<At<MacAddr>>, Option<At<Ipv4Net>>) {
+    let mac = section.word::<MacAddr>(cx, "mac");
+    let address = section.word::<Ipv4Net>(cx, "address");
+    let gateway = section.word::<Ipv4Addr>(cx, "gateway");
+    let dns = section.words::<IpAddr>(cx, "dns");
+    let allow_tcp: BTreeSet<u16> = section.integers::<u16>(cx, "allow-tcp").into_iter().map(|at| at.value).collect();
+
+    if let Some(address) = &address {
+        usable(cx, address);
+        match &gateway {
+            None if section.key("gateway").is_none() => {
+                let fault = Fault::at(address.span, "a static uplink address needs a gateway");
+                cx.fault(fault.help("add `gateway = \"...\"`, an address of the same subnet"));
+            }
+            Some(gateway) if !address.value.contains(&gateway.value) || gateway.value == address.value.addr() => {
+                let fault =
+                    Fault::new(format!("the gateway {} is not a neighbour of the uplink's address", gateway.value));
+                cx.fault(
+                    fault
+                        .label(gateway.span, "")
+                        .label(address.span, format!("the subnet is {}", address.value.trunc())),
+                );
+            }
+            _ => {}
+        }
+    } else if section.key("address").is_none() {
+        for key in ["gateway", "dns"] {
+            if let Some(span) = section.key(key) {
+                let fault = Fault::at(span, format!("`{key}` has no effect where the uplink's address comes by DHCP"));
+                cx.fault(fault.help("add `address = \"...\"`, or leave it out"));
+            }
+        }
+    }
+    let allow_tcp = match section.key("allow-tcp") {
+        Some(span) => {
+            if let Some(port) = ssh_port
+                && !allow_tcp.contains(&port)
+            {
+                let warning = Fault::at(span, format!("the ssh port {port} is closed towards the site"));
+                cx.warn(warning.help(format!("add {port} unless the appliance is managed from the provisioning side")));
+            }
+            allow_tcp
+        }
+        None => ssh_port.into_iter().collect(),
+    };
+    let addressing = match (&address, gateway) {
+        (Some(address), Some(gateway)) => Some(Addressing::Static {
+            address: address.value,
+            gateway: gateway.value,
+            dns: dns.into_iter().map(|at| at.value).collect(),
+        }),
+        (Some(_), None) => None,
+        (None, _) => Some(Addressing::Dhcp),
+    };
+    let value = mac.as_ref().map(|at| at.value).or_else(|| Some(derived_mac(name?, Role::Uplink)));
+    let uplink = || Some(Uplink { mac: value?, addressing: addressing?, allow_tcp });
+    (uplink(), mac, address)
+}
+
+fn hosts(cx: &mut Decoding, provisioning: &Section<'_>) -> Vec<(ExtraHost, HostPlaces)> {
+    let mut hosts = Vec::new();
+    for section in provisioning.tables("host") {
+        let name = section.word::<Hostname>(cx, "name");
+        let address = section.word::<Ipv4Addr>(cx, "address");
+        let mac = section.word::<MacAddr>(cx, "mac");
+        if let (Some(name), Some(address)) = (name, address) {
+            let places = HostPlaces { name: name.span, address: address.span, mac: mac.as_ref().map(|at| at.span) };
+            let mac = mac.map(|at| at.value);
+            hosts.push((ExtraHost { name: name.value, address: address.value, mac }, places));
+        }
+    }
+    hosts
+}
+
+/// An interface's own address is neither the subnet's first nor its last.
+fn usable(cx: &mut Decoding, address: &At<Ipv4Net>) {
+    let (net, own) = (address.value, address.value.addr());
+    if own == net.network() || own == net.broadcast() {
+        let which = if own == net.network() { "network" } else { "broadcast" };
+        let fault = Fault::at(address.span, format!("{own} is the {which} address of {}", net.trunc()));
+        let first = Ipv4Addr::from_bits(net.network().to_bits() + 1);
+        cx.fault(fault.help(format!("write the machine's own address, for example \"{first}/{}\"", net.prefix_len())));
+    }
+}
+
+fn check_range(cx: &mut Decoding, range: &At<DhcpRange>, address: &At<Ipv4Net>) {
+    let (net, DhcpRange { first, last }) = (address.value.trunc(), range.value);
+    let both = |message: String, text: &str| Fault::new(message).label(range.span, "").label(address.span, text);
+    if !net.contains(&first) || !net.contains(&last) {
+        cx.fault(both(format!("the range {first}-{last} leaves the subnet {net}"), "the subnet"));
+    } else if (first..=last).contains(&address.value.addr()) {
+        let fault = both("the range contains the appliance's own address".to_owned(), "this address");
+        cx.fault(fault.help("start the range behind it, or end it before"));
+    } else if first == net.network() || last == net.broadcast() {
+        cx.fault(Fault::at(range.span, format!("the range contains the network or broadcast address of {net}")));
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Uplink,
+    Provisioning,
+}
+
+/// An address in VMware's range for addresses set by hand, 00:50:56:00:00:00 to 00:50:56:3f:ff:ff. The name decides on
+/// 21 bits, the role on the last one: the two of an appliance never clash.
+fn derived_mac(name: &str, role: Role) -> MacAddr {
+    let digest = Digest::of(format!("provbuild mac {name}").as_bytes());
+    let [a, b, c, ..] = *digest.as_bytes();
+    MacAddr::from_bytes([0x00, 0x50, 0x56, a & 0x3f, b, c & 0xfe | u8::from(role == Role::Provisioning)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_addresses_are_stable_and_stay_in_vmwares_range() {
+        for name in ["mylab", "ubuntu", "x", ""] {
+            let (uplink, provisioning) = (derived_mac(name, Role::Uplink), derived_mac(name, Role::Provisioning));
+            assert_ne!(uplink, provisioning);
+            for mac in [uplink, provisioning] {
+                assert_eq!(mac.bytes()[..3], [0x00, 0x50, 0x56]);
+                assert!(mac.bytes()[3] <= 0x3f, "{mac}");
+            }
+        }
+        assert_eq!(derived_mac("mylab", Role::Uplink), derived_mac("mylab", Role::Uplink));
+        assert_ne!(derived_mac("mylab", Role::Uplink), derived_mac("mylab2", Role::Uplink));
+    }
+}

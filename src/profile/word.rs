@@ -1,0 +1,528 @@
+//! The kinds of text that an option can hold: one checked type each, with a name, an example and a pattern for people
+//! and editors.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use ipnet::Ipv4Net;
+use netboot::{BmcKind, Hostname, MacAddr, SecretRef};
+use url::Url;
+
+use super::names::{RESERVED_USERS, TIMEZONE_AREAS};
+use super::{DhcpRange, DistributionName, Media, OutputFormat, suggest};
+use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
+
+/// Why a text is not what an option holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+impl Complaint {
+    fn new(message: impl Into<String>) -> Self {
+        Complaint { message: message.into(), help: None }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// A kind of text.
+#[derive(Debug)]
+pub(super) struct WordType {
+    /// For people: "size".
+    pub(super) name: &'static str,
+    pub(super) example: &'static str,
+    /// Every accepted text matches it (ECMA 262); empty where no pattern says anything useful.
+    pub(super) pattern: &'static str,
+    /// All accepted texts, where there are few.
+    pub(super) choices: &'static [&'static str],
+    /// A refused text may be a secret and is not shown.
+    pub(super) hidden: bool,
+    pub(super) check: fn(&str) -> Result<(), Complaint>,
+}
+
+/// A type that an option's text is parsed to.
+pub(super) trait Word: Sized {
+    const TYPE: WordType;
+
+    fn parse(text: &str) -> Result<Self, Complaint>;
+}
+
+const fn word<T: Word>(name: &'static str, example: &'static str, pattern: &'static str) -> WordType {
+    WordType { name, example, pattern, choices: &[], hidden: false, check: |text| T::parse(text).map(drop) }
+}
+
+/// Types that check themselves.
+macro_rules! parsed {
+    ($type:ty, $name:literal, $example:literal, $pattern:literal, $help:literal) => {
+        impl Word for $type {
+            const TYPE: WordType = word::<Self>($name, $example, $pattern);
+
+            fn parse(text: &str) -> Result<Self, Complaint> {
+                <$type>::from_str(text).map_err(|error| {
+                    let complaint = Complaint::new(error.to_string());
+                    if $help.is_empty() { complaint } else { complaint.help($help) }
+                })
+            }
+        }
+    };
+}
+
+parsed!(ByteSize, "size", "25GiB", "^[0-9]+ *([KMGT]i?)?B$", "");
+parsed!(
+    Digest,
+    "SHA-256 digest",
+    "e3b0c442...",
+    "^[0-9a-fA-F]{64}$",
+    "the file's publisher lists it, often as SHA256SUMS"
+);
+parsed!(MacAddr, "MAC address", "52:54:00:12:34:56", "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$", "");
+parsed!(
+    ImagePath,
+    "absolute path",
+    "/etc/motd",
+    "^/",
+    "a path inside the image starts with '/' and has no '.' or '..'"
+);
+
+impl Word for Hostname {
+    const TYPE: WordType = word::<Self>("host name", "node1", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|error: netboot::HostnameError| {
+            let complaint = Complaint::new(error.to_string());
+            let mut fixed = text.to_ascii_lowercase().replace(['_', ' '], "-");
+            fixed.truncate(fixed.find('.').unwrap_or(fixed.len()));
+            match fixed.parse::<Hostname>() {
+                Ok(fixed) => complaint.help(format!("write \"{fixed}\"")),
+                Err(_) => complaint,
+            }
+        })
+    }
+}
+
+impl Word for SecretRef {
+    const TYPE: WordType = WordType {
+        hidden: true,
+        ..word::<Self>("reference to a secret", "file:secrets/node1", "^(env:[A-Za-z_][A-Za-z0-9_]*|(file|age):.+)$")
+    };
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|error: netboot::SecretRefError| {
+            Complaint::new(error.to_string())
+                .help("secrets stay out of these files: write \"env:NAME\", \"file:PATH\" or \"age:PATH\"")
+        })
+    }
+}
+
+impl Word for Ipv4Addr {
+    const TYPE: WordType = word::<Self>("IPv4 address", "10.10.1.21", "^[0-9]{1,3}(\\.[0-9]{1,3}){3}$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|_| match text.split_once('/') {
+            Some((address, _)) if address.parse::<Ipv4Addr>().is_ok() => {
+                Complaint::new(format!("'{text}' has a prefix length; a plain address stands here"))
+                    .help(format!("write \"{address}\""))
+            }
+            _ => Complaint::new(format!("'{text}' is not an IPv4 address")),
+        })
+    }
+}
+
+impl Word for IpAddr {
+    const TYPE: WordType = word::<Self>("IP address", "1.1.1.1", "^[0-9A-Fa-f.:]+$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|_| Complaint::new(format!("'{text}' is not an IP address")))
+    }
+}
+
+impl Word for Ipv4Net {
+    const TYPE: WordType =
+        word::<Self>("IPv4 address with prefix length", "10.10.1.1/24", "^[0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let net: Ipv4Net = text.parse().map_err(|_| match text.parse::<Ipv4Addr>() {
+            Ok(_) => Complaint::new(format!("'{text}' has no prefix length"))
+                .help(format!("write the size of the subnet behind it, for example \"{text}/24\"")),
+            Err(_) => Complaint::new(format!("'{text}' is not an IPv4 address with a prefix length"))
+                .help("write it as in \"10.10.1.1/24\""),
+        })?;
+        match net.prefix_len() {
+            8..=30 => Ok(net),
+            length => Err(Complaint::new(format!("a prefix length of {length} makes no subnet for machines"))
+                .help("prefix lengths from 8 to 30 are accepted")),
+        }
+    }
+}
+
+impl Word for Url {
+    const TYPE: WordType = word::<Self>("URL", "https://example.org/ubuntu/", "^(https?|file)://");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let url = Url::parse(text).map_err(|error| {
+            Complaint::new(format!("'{text}' is not a URL: {error}"))
+                .help("write https://..., http://... or file:///...")
+        })?;
+        match url.scheme() {
+            "http" | "https" | "file" if url.password().is_none() => Ok(url),
+            "http" | "https" => Err(Complaint::new("the URL holds a password").help("secrets stay out of these files")),
+            "file" => Ok(url),
+            other => Err(Complaint::new(format!("'{other}' is not a scheme that provbuild fetches from"))
+                .help("use https, http or file")),
+        }
+    }
+}
+
+impl Word for DhcpRange {
+    const TYPE: WordType = word::<Self>("range of addresses", "10.10.1.100-10.10.1.199", "^[0-9.]+ *- *[0-9.]+$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let form = || {
+            Complaint::new(format!("'{text}' is not a range of addresses"))
+                .help("write the first and the last address, as in \"10.10.1.100-10.10.1.199\"")
+        };
+        let (first, last) = text.split_once('-').ok_or_else(form)?;
+        let first = first.trim().parse().map_err(|_| form())?;
+        let last = last.trim().parse().map_err(|_| form())?;
+        if last < first {
+            return Err(Complaint::new(format!("the range ends at {last}, before its start {first}"))
+                .help("write the lower address first"));
+        }
+        Ok(DhcpRange { first, last })
+    }
+}
+
+impl Word for Mode {
+    const TYPE: WordType = word::<Self>("file mode", "0644", "^0?[0-7]{3,4}$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let digits = (3..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        let bits = u32::from_str_radix(text, 8).ok().filter(|bits| digits && *bits <= 0o7777);
+        bits.map(Mode::new).ok_or_else(|| {
+            Complaint::new(format!("'{text}' is not a file mode")).help("write it in octal, as in \"0644\"")
+        })
+    }
+}
+
+/// Few texts, each a value.
+macro_rules! choice {
+    ($type:ty, $name:literal, [$($text:literal => $value:expr),+ $(,)?]) => {
+        impl Word for $type {
+            const TYPE: WordType = WordType { choices: &[$($text),+], ..word::<Self>($name, "", "") };
+
+            fn parse(text: &str) -> Result<Self, Complaint> {
+                match text {
+                    $($text => Ok($value),)+
+                    _ => Err(unknown(text, $name, &[$($text),+])),
+                }
+            }
+        }
+    };
+}
+
+choice!(DistributionName, "distribution", ["ubuntu" => DistributionName::Ubuntu, "debian" => DistributionName::Debian]);
+choice!(OutputFormat, "output format", [
+    "ova" => OutputFormat::Ova,
+    "vmdk" => OutputFormat::Vmdk,
+    "vmx" => OutputFormat::Vmx,
+    "qcow2" => OutputFormat::Qcow2,
+    "raw" => OutputFormat::Raw,
+]);
+choice!(Media, "way of the installer's media", ["bake" => Media::Bake, "fetch" => Media::Fetch]);
+choice!(DhcpMode, "DHCP mode", ["authoritative" => DhcpMode::Authoritative, "proxy" => DhcpMode::Proxy]);
+choice!(Storage, "storage layout", [
+    "direct" => Storage("direct".to_owned()),
+    "lvm" => Storage("lvm".to_owned()),
+    "zfs" => Storage("zfs".to_owned()),
+]);
+choice!(BmcKind, "kind of BMC", [
+    "redfish" => BmcKind::Redfish,
+    "supermicro" => BmcKind::Supermicro,
+    "dell" => BmcKind::Dell,
+    "hpe" => BmcKind::Hpe,
+    "lenovo" => BmcKind::Lenovo,
+]);
+
+/// "Unknown X", with the nearest known one.
+fn unknown(text: &str, what: &str, choices: &[&str]) -> Complaint {
+    let complaint = Complaint::new(format!("'{text}' is not a known {what}"));
+    match suggest::nearest(text, choices.iter().copied()) {
+        Some(near) => complaint.help(format!("did you mean \"{near}\"?")),
+        None => complaint.help(format!("known are: {}", choices.join(", "))),
+    }
+}
+
+/// Texts that stay texts once checked: a private type for the check, a `String` for the model.
+macro_rules! checked {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $example:literal, $pattern:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+        pub(super) struct $type(pub(super) String);
+
+        impl Word for $type {
+            const TYPE: WordType = word::<Self>($name, $example, $pattern);
+
+            fn parse(text: &str) -> Result<Self, Complaint> {
+                let check: fn(&str) -> Result<(), Complaint> = $check;
+                check(text).map(|()| $type(text.to_owned()))
+            }
+        }
+    };
+}
+
+/// Whose DHCP server the provisioning network has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DhcpMode {
+    Authoritative,
+    Proxy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Storage(pub(super) String);
+
+fn refuse(text: &str, what: &str, help: &str) -> Result<(), Complaint> {
+    Err(Complaint::new(format!("'{}' is not {what}", text.escape_debug())).help(help))
+}
+
+fn is_label(text: &str) -> bool {
+    text.parse::<Hostname>().is_ok()
+}
+
+checked!(
+    /// Name of a profile or an installer: it becomes part of file names and URLs.
+    Name,
+    "name",
+    "mylab",
+    "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    |text| match is_label(text) {
+        true => Ok(()),
+        false => refuse(text, "a name", "use 1 to 63 lowercase letters, digits and inner '-'"),
+    }
+);
+checked!(Domain, "DNS domain", "lab.internal", "^[a-z0-9.-]+$", |text| {
+    match text.len() <= 253 && text.split('.').all(is_label) {
+        true => Ok(()),
+        false => refuse(text, "a DNS domain", "write lowercase labels with dots between them, as in \"lab.internal\""),
+    }
+});
+checked!(UserName, "user name", "ops", "^[a-z_][a-z0-9_-]{0,31}$", |text| {
+    let form = !text.is_empty()
+        && text.len() <= 32
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+        && !text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    if !form {
+        return refuse(
+            text,
+            "a user name",
+            "use up to 32 lowercase letters, digits, '_' and '-', starting with a letter",
+        );
+    }
+    if RESERVED_USERS.binary_search(&text).is_ok() || text.starts_with("systemd-") {
+        return Err(Complaint::new(format!("the user name '{text}' is reserved by the distribution"))
+            .help("choose another one, for example \"ops\""));
+    }
+    Ok(())
+});
+checked!(Timezone, "time zone", "Europe/Berlin", "^[A-Za-z0-9_+/-]+$", |text| {
+    let part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'-'))
+    };
+    if text == "UTC" {
+        return Ok(());
+    }
+    let (area, rest) = text.split_once('/').unwrap_or((text, ""));
+    if TIMEZONE_AREAS.binary_search(&area).is_ok() && rest.split('/').count() <= 2 && rest.split('/').all(part) {
+        return Ok(());
+    }
+    let near = suggest::nearest(area, TIMEZONE_AREAS.iter().copied()).filter(|near| *near != area);
+    let help = match near {
+        Some(near) if !rest.is_empty() => format!("did you mean \"{near}/{rest}\"?"),
+        _ => "write an IANA name, as in \"Etc/UTC\" or \"Europe/Berlin\"".to_owned(),
+    };
+    refuse(text, "a time zone", &help)
+});
+checked!(Locale, "locale", "C.UTF-8", "^(C|POSIX|[a-z]{2,3}(_[A-Z]{2})?(@[a-z]+)?)\\.UTF-8$", |text| {
+    let language = text.strip_suffix(".UTF-8").unwrap_or("");
+    let language = language.split_once('@').map_or(language, |(language, _)| language);
+    let (tongue, country) = language.split_once('_').unwrap_or((language, "XX"));
+    let ok = language == "C"
+        || (2..=3).contains(&tongue.len())
+            && tongue.bytes().all(|b| b.is_ascii_lowercase())
+            && country.len() == 2
+            && country.bytes().all(|b| b.is_ascii_uppercase());
+    match ok {
+        true => Ok(()),
+        false => refuse(text, "a UTF-8 locale", "write it as in \"C.UTF-8\" or \"en_US.UTF-8\""),
+    }
+});
+checked!(
+    /// Debian policy, section 5.6.1.
+    PackageName,
+    "package name",
+    "tcpdump",
+    "^[a-z0-9][a-z0-9+.-]+$",
+    |text| {
+        let ok = text.len() >= 2
+            && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'));
+        match ok {
+            true => Ok(()),
+            false => refuse(text, "a package name", "write the plain name: no version, no architecture, lowercase"),
+        }
+    }
+);
+checked!(ReleaseName, "release", "24.04", "", |_| Ok(()));
+checked!(ArchiveWord, "word of the archive", "main", "", |_| Ok(()));
+checked!(
+    /// `YYYYMMDDTHHMMSSZ`, as snapshot services name their states.
+    Snapshot,
+    "snapshot id",
+    "20260401T000000Z",
+    "^[0-9]{8}T[0-9]{6}Z$",
+    |text| {
+        let digits = |range: std::ops::Range<usize>| -> Option<u32> {
+            text.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+        };
+        let within = |range, low, high| digits(range).is_some_and(|number| (low..=high).contains(&number));
+        let ok = text.len() == 16
+            && text.get(8..9) == Some("T")
+            && text.ends_with('Z')
+            && within(0..4, 1990, 9999)
+            && within(4..6, 1, 12)
+            && within(6..8, 1, 31)
+            && within(9..11, 0, 23)
+            && within(11..13, 0, 59)
+            && within(13..15, 0, 59);
+        match ok {
+            true => Ok(()),
+            false => refuse(text, "a snapshot id", "write a UTC time as YYYYMMDDTHHMMSSZ, as in \"20260401T000000Z\""),
+        }
+    }
+);
+checked!(FilePath, "path", "nodes.toml", "", |text| match text.is_empty() || text.chars().any(char::is_control) {
+    true => refuse(text, "a path", "write the path of a file, relative to the file that names it"),
+    false => Ok(()),
+});
+checked!(
+    /// Any text, of any number of lines.
+    Text,
+    "text",
+    "",
+    "",
+    |text| match text.contains('\0') {
+        true => Err(Complaint::new("the text has a NUL character")),
+        false => Ok(()),
+    }
+);
+checked!(
+    /// It ends up on one line of a configuration file.
+    Line,
+    "text of one line",
+    "",
+    "",
+    |text| match text.is_empty() || text.chars().any(char::is_control) {
+        true => Err(Complaint::new("the text is empty or has a line break or another control character")),
+        false => Ok(()),
+    }
+);
+checked!(KernelParameter, "kernel parameter", "console=ttyS0,115200", "^[!-~]+$", |text| {
+    match !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(()),
+        false => refuse(text, "one kernel parameter", "write each parameter as its own list item"),
+    }
+});
+checked!(Setting, "kernel setting", "net.ipv4.tcp_syncookies", "^[A-Za-z0-9_.*/:-]+$", |text| {
+    match !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.*/:-".contains(&b)) {
+        true => Ok(()),
+        false => refuse(text, "a kernel setting", "write its name as in sysctl.d(5)"),
+    }
+});
+checked!(DhcpOption, "DHCP option", "42", "^([0-9]{1,3}|[a-z0-9-]+)$", |text| {
+    let numeric = text.bytes().all(|b| b.is_ascii_digit());
+    let ok = match numeric {
+        true => text.parse().is_ok_and(|number: u16| (1..=254).contains(&number)),
+        false => text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+    };
+    match ok && !text.is_empty() {
+        true => Ok(()),
+        false => {
+            refuse(text, "a DHCP option", "write its number (1 to 254) or dnsmasq's name of it, as in \"ntp-server\"")
+        }
+    }
+});
+
+/// Seconds, written with a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeaseTime(pub(super) u32);
+
+impl Word for LeaseTime {
+    const TYPE: WordType = word::<Self>("lease time", "12h", "^[0-9]+[smhd]$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let factor = match text.chars().last() {
+            Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3600,
+            Some('d') => 86_400,
+            _ => 0,
+        };
+        let number = text.get(..text.len().saturating_sub(1)).unwrap_or("");
+        let count = number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse::<u32>().ok()).flatten();
+        let Some(seconds) = count.filter(|_| factor > 0).and_then(|count| count.checked_mul(factor)) else {
+            return Err(Complaint::new(format!("'{text}' is not a lease time"))
+                .help("write a whole number and a unit: s, m, h or d, as in \"12h\""));
+        };
+        match seconds {
+            ..120 => {
+                Err(Complaint::new("dnsmasq gives no lease shorter than two minutes").help("write \"2m\" or more"))
+            }
+            _ => Ok(LeaseTime(seconds)),
+        }
+    }
+}
+
+/// A crypt(3) hash of a method that withstands guessing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PasswordHash(pub(super) String);
+
+impl Word for PasswordHash {
+    const TYPE: WordType = WordType {
+        hidden: true,
+        ..word::<Self>("crypt(3) hash", "$y$j9T$...", "^\\$(y|gy|7|6|5|2[abxy])\\$[!-9;-~]+$")
+    };
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        super::crypt::check(text).map(|()| PasswordHash(text.to_owned())).map_err(|refusal| {
+            Complaint::new(refusal.to_string()).help("make a hash with `mkpasswd --method=yescrypt` (package whois)")
+        })
+    }
+}
+
+/// One line of authorized_keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SshKey(pub(super) String);
+
+impl Word for SshKey {
+    const TYPE: WordType = word::<Self>("ssh public key", "ssh-ed25519 AAAA... ops@desk", "");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        if text.contains("PRIVATE KEY") {
+            return Err(
+                Complaint::new("this is a private key").help("paste the one line of the file that ends in .pub")
+            );
+        }
+        if text.trim() != text || text.chars().any(char::is_control) {
+            return Err(Complaint::new("an ssh public key is one line without spaces around it"));
+        }
+        match text.parse::<ssh_key::authorized_keys::Entry>() {
+            Ok(_) => Ok(SshKey(text.to_owned())),
+            Err(error) => Err(Complaint::new(format!("not an ssh public key: {error}"))
+                .help("paste the one line of a .pub file, as in \"ssh-ed25519 AAAA... ops@desk\"")),
+        }
+    }
+}
