@@ -43,7 +43,6 @@ impl Lease {
 /// A client on the provisioning network with a node's MAC address.
 pub(crate) struct Client<'a> {
     lab: &'a Lab,
-    pub(crate) mac: String,
 }
 
 impl<'a> Client<'a> {
@@ -52,7 +51,7 @@ impl<'a> Client<'a> {
         lab.run("ip", &["link", "set", BRIDGE, "address", mac]);
         lab.run("ip", &["addr", "flush", "dev", BRIDGE]);
         lab.run("ip", &["link", "set", BRIDGE, "up"]);
-        Client { lab, mac: mac.to_owned() }
+        Client { lab }
     }
 
     /// Takes a lease and the address in it, or says that nobody offered one.

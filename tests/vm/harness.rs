@@ -65,6 +65,7 @@ fn reference(secure: bool) {
         firmware: if secure { Firmware::SecureBoot } else { Firmware::Uefi },
         memory_mib: 1536,
         nics: vec![(Link::Uplink, "52:54:00:00:00:01".into()), (Link::Tap(0), "52:54:00:00:00:02".into())],
+        user: "root",
     };
     let mut machine = Machine::start(&lab, &spec);
     machine.wait_for("login:", Duration::from_secs(400));

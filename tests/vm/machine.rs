@@ -24,6 +24,8 @@ const HOPELESS: [&str; 7] = [
     "BdsDxe: No bootable option",
 ];
 
+const PFLASH: &str = "if=pflash,format=raw,file=";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Firmware {
     Uefi,
@@ -56,6 +58,8 @@ pub(crate) struct Spec {
     pub(crate) firmware: Firmware,
     pub(crate) memory_mib: u32,
     pub(crate) nics: Vec<(Link, String)>,
+    /// Who logs in by ssh.
+    pub(crate) user: &'static str,
 }
 
 pub(crate) struct Machine<'a> {
@@ -65,31 +69,47 @@ pub(crate) struct Machine<'a> {
     ssh_port: u16,
     started: Instant,
     name: &'static str,
+    user: &'static str,
 }
 
-/// Whether a guest runs under KVM here: a 64 KiB firmware whose first instructions leave through the debug port.
+/// Whether the firmware runs under KVM here, with the very options that the machines get. (There are hosts on which
+/// /dev/kvm opens and a few instructions run, and the firmware makes QEMU abort or the virtual CPU stop.)
 fn kvm_works() -> bool {
     static WORKS: OnceLock<bool> = OnceLock::new();
     *WORKS.get_or_init(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("probe.bin");
-        let mut firmware = vec![0xf4; 65536];
-        // The reset vector, in real mode: mov al, 0x2a; out 0xf4, al; hlt. QEMU's exit status is then (0x2a << 1) | 1.
-        firmware[0xfff0..0xfff5].copy_from_slice(&[0xb0, 0x2a, 0xe6, 0xf4, 0xf4]);
-        std::fs::write(&path, firmware).unwrap();
-        let status = Command::new("timeout")
-            .args(["10", "qemu-system-x86_64", "-machine", "pc", "-accel", "kvm", "-nodefaults", "-display", "none"])
-            .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-bios"])
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .expect("timeout cannot be run: install coreutils");
-        let works = status.code() == Some(0x55);
+        let works = Path::new("/dev/kvm").exists() && firmware_runs_under_kvm();
         eprintln!("virtual machines run under {}", if works { "KVM" } else { "TCG (no usable KVM here)" });
         works
     })
+}
+
+fn firmware_runs_under_kvm() -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let (console, said) = (directory.path().join("console"), directory.path().join("said"));
+    let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-smp", "2", "-m", "256"]);
+    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]);
+    command.arg("-serial").arg(format!("file:{}", console.display()));
+    command.arg("-drive").arg(format!("{PFLASH}{},readonly=on", firmware_file("OVMF_CODE_4M.fd").display()));
+    command.arg("-drive").arg(format!("{PFLASH}{},snapshot=on", firmware_file("OVMF_VARS_4M.fd").display()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&said).unwrap());
+    let mut process = command.spawn().expect("qemu-system-x86_64 cannot be run: install qemu-system-x86");
+    let begin = Instant::now();
+    let works = loop {
+        if read(&console).contains("BdsDxe") {
+            break true;
+        }
+        let ended = process.try_wait().unwrap().is_some();
+        if ended || read(&said).contains("KVM internal error") || begin.elapsed() > Duration::from_secs(20) {
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    // It may have ended by itself: then there is nothing to kill.
+    let _ = process.kill();
+    let _ = process.wait();
+    works
 }
 
 /// A file of the firmware: in `$PROVBUILD_OVMF`, else where Debian and Ubuntu have it.
@@ -138,9 +158,8 @@ impl<'a> Machine<'a> {
         };
         let own_variables = directory.join(format!("{name}.vars"));
         std::fs::copy(firmware_file(variables), &own_variables).unwrap();
-        let pflash = "if=pflash,format=raw,file=";
-        command.arg("-drive").arg(format!("{pflash}{},readonly=on", firmware_file(code).display()));
-        command.arg("-drive").arg(format!("{pflash}{}", own_variables.display()));
+        command.arg("-drive").arg(format!("{PFLASH}{},readonly=on", firmware_file(code).display()));
+        command.arg("-drive").arg(format!("{PFLASH}{}", own_variables.display()));
 
         if let Some(disk) = &spec.disk {
             let drive = format!("if=none,id=system,format={},file={},snapshot=on", format_of(disk), disk.display());
@@ -167,7 +186,7 @@ impl<'a> Machine<'a> {
             command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?));
         }
         let process = command.spawn().expect("nsenter cannot be run: install util-linux");
-        Machine { lab, process, console, ssh_port, started: Instant::now(), name }
+        Machine { lab, process, console, ssh_port, started: Instant::now(), name, user: spec.user }
     }
 
     pub(crate) fn console_text(&self) -> String {
@@ -209,7 +228,7 @@ impl<'a> Machine<'a> {
         eprintln!("{}: {what} after {} s", self.name, self.started.elapsed().as_secs());
     }
 
-    /// Runs a command in the guest as root; `Err` has what ssh or the command said.
+    /// Runs a command in the guest; `Err` has what ssh or the command said.
     pub(crate) fn ssh(&self, key: &Path, command: &str) -> Result<String, String> {
         let port = self.ssh_port.to_string();
         let key = key.to_str().unwrap();
@@ -219,7 +238,8 @@ impl<'a> Machine<'a> {
         {
             arguments.extend(["-o", option]);
         }
-        arguments.extend(["root@127.0.0.1", command]);
+        let login = format!("{}@127.0.0.1", self.user);
+        arguments.extend([login.as_str(), command]);
         let output = self.lab.try_run("timeout", &arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
