@@ -63,17 +63,23 @@ impl BuildError {
 impl Remedy for BuildError {
     fn help(&self) -> Option<String> {
         if self.is_disk_full() {
-            return Some("free some space, or put the store and out/ elsewhere with --store and --out; then build again".into());
+            return Some(
+                "free some space, or put the store and out/ elsewhere with --store and --out; then build again".into(),
+            );
         }
         match self {
             BuildError::Lock { source, .. } => source.help(),
-            BuildError::Drift { .. } => Some("review the difference, then write a new lock: provbuild lock PROFILE".into()),
+            BuildError::Drift { .. } => {
+                Some("review the difference, then write a new lock: provbuild lock PROFILE".into())
+            }
             BuildError::Fetch(error) => error.help(),
             BuildError::Rootfs(error) => error.help(),
             BuildError::Render(error) => error.help(),
             BuildError::Conflicts(_) => Some("take the file out of the profile, or exclude the package".into()),
             BuildError::Image(error) => error.help(),
-            BuildError::Pack(_) => Some("the store is damaged: remove its stages/ directory; it will be made again".into()),
+            BuildError::Pack(_) => {
+                Some("the store is damaged: remove its stages/ directory; it will be made again".into())
+            }
             BuildError::Profile(_) | BuildError::Manifest(_) | BuildError::Io { .. } => None,
         }
     }

@@ -10,16 +10,16 @@ const ROOTFS_CODE: &str = env!("PROVBUILD_ROOTFS_CODE");
 
 /// The keys of one build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keys {
-    pub rootfs: Digest,
+pub(super) struct Keys {
+    pub(super) rootfs: Digest,
     /// Render, image and manifest read the same things: the tree, the profile and the lock.
-    pub outputs: Digest,
+    pub(super) outputs: Digest,
     /// Seed of the disk's identifiers.
-    pub disk: Digest,
+    pub(super) disk: Digest,
 }
 
 impl Keys {
-    pub fn of(profile_name: &str, profile: &Digest, lock: &Lock, lock_digest: &Digest) -> Self {
+    pub(super) fn of(profile_name: &str, profile: &Digest, lock: &Lock, lock_digest: &Digest) -> Self {
         let rootfs = {
             let mut hasher = Hasher::new();
             hasher.field(b"rootfs");

@@ -25,7 +25,11 @@ pub(super) struct Ingredients<'a> {
 }
 
 /// Fills `directory` with the artifacts and their manifest.
-pub(super) fn write(inputs: &Ingredients<'_>, directory: &Path, progress: &dyn Progress) -> Result<Manifest, BuildError> {
+pub(super) fn write(
+    inputs: &Ingredients<'_>,
+    directory: &Path,
+    progress: &dyn Progress,
+) -> Result<Manifest, BuildError> {
     let profile = inputs.profile;
     let epoch = inputs.locked.lock.epoch;
     let ids = DiskIds::derive(&inputs.keys.disk);
@@ -47,7 +51,8 @@ pub(super) fn write(inputs: &Ingredients<'_>, directory: &Path, progress: &dyn P
         provisioning_mac: profile.network.provisioning.mac,
         secure_boot: profile.appliance.secure_boot,
     };
-    let disk = DiskSpec { root: &root, esp: &rendered.esp, contents: &contents, size: profile.appliance.disk, ids, epoch };
+    let disk =
+        DiskSpec { root: &root, esp: &rendered.esp, contents: &contents, size: profile.appliance.disk, ids, epoch };
     let artifacts = super::pipeline::timed(progress, Stage::Image, || {
         Ok::<_, BuildError>(image::write_images(&disk, &machine, &profile.outputs, directory)?)
     })?;

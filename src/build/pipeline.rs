@@ -175,9 +175,7 @@ impl Build<'_> {
                 cached(self.progress, Stage::Lock);
                 locked
             }
-            None => {
-                timed(self.progress, Stage::Lock, || locking::write(self, &store, &lock_path, &profile, None))?
-            }
+            None => timed(self.progress, Stage::Lock, || locking::write(self, &store, &lock_path, &profile, None))?,
         };
         let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest);
         let pack = self.rootfs(&store, &profile, &locked, &keys)?;
@@ -199,12 +197,9 @@ impl Build<'_> {
             cached(self.progress, Stage::Rootfs);
             return Ok(Pack::open(&directory)?);
         }
-        let fetched =
-            timed(self.progress, Stage::Fetch, || self.fetcher(store, profile).packages(&locked.lock))?;
-        let packages: Vec<PackageFile> = fetched
-            .into_iter()
-            .map(|package| PackageFile { name: package.locked.name, path: package.path })
-            .collect();
+        let fetched = timed(self.progress, Stage::Fetch, || self.fetcher(store, profile).packages(&locked.lock))?;
+        let packages: Vec<PackageFile> =
+            fetched.into_iter().map(|package| PackageFile { name: package.locked.name, path: package.path }).collect();
         let log = store.root().join(format!("rootfs-{}.log", profile.name));
         let directory = timed(self.progress, Stage::Rootfs, || {
             store.stage(&keys.rootfs, |directory| {
@@ -223,10 +218,10 @@ impl Build<'_> {
     /// Whether `out/NAME` is the finished result for these keys, untouched since.
     fn is_current(&self, profile: &Profile, keys: &Keys) -> bool {
         let directory = self.out.join(&profile.name);
-        let stamp = fs::read(self.stamp_path(profile)).ok().and_then(|text| serde_json::from_slice::<Stamp>(&text).ok());
-        let now = Manifest::read(&directory)
-            .ok()
-            .and_then(|manifest| Stamp::of(&directory, &manifest, keys.outputs).ok());
+        let stamp =
+            fs::read(self.stamp_path(profile)).ok().and_then(|text| serde_json::from_slice::<Stamp>(&text).ok());
+        let now =
+            Manifest::read(&directory).ok().and_then(|manifest| Stamp::of(&directory, &manifest, keys.outputs).ok());
         stamp.is_some() && stamp == now
     }
 

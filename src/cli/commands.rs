@@ -132,7 +132,10 @@ fn check(path: &Path, json: bool, color: bool) -> Result<(), Failure> {
     eprint!("{}", loaded.warnings.render(color));
     let nodes = loaded.profile.inventory.nodes.len();
     match json {
-        true => print(&format!("{{\"profile\":\"{}\",\"nodes\":{nodes},\"digest\":\"{}\"}}\n", loaded.profile.name, loaded.digest)),
+        true => print(&format!(
+            "{{\"profile\":\"{}\",\"nodes\":{nodes},\"digest\":\"{}\"}}\n",
+            loaded.profile.name, loaded.digest
+        )),
         false => {
             eprintln!("{}: no faults ({nodes} nodes)", path.display());
             Ok(())
@@ -191,7 +194,11 @@ fn build_of<'a>(
         out: out.map_or_else(|| PathBuf::from("out"), |out| out.out.clone()),
         program: env::current_exe().map_err(surroundings("find provbuild's own file"))?,
         jobs: place.jobs.into(),
-        network: Network { offline: place.offline, authorities: authorities(), ..Network::from_environment(|name| env::var(name).ok()) },
+        network: Network {
+            offline: place.offline,
+            authorities: authorities(),
+            ..Network::from_environment(|name| env::var(name).ok())
+        },
         now: Epoch(u32::try_from(now).unwrap_or(u32::MAX)),
         host_apt: HostApt::read(Path::new("/")),
         tree_limit: TREE_LIMIT.min(memory().map_or(TREE_LIMIT, |bytes| bytes / 4 * 3)),

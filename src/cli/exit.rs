@@ -57,7 +57,9 @@ impl From<&FetchError> for Exit {
         };
         match error {
             FetchError::Index { tried, .. } if altered(tried) => Exit::Unverified,
-            FetchError::Packages { failed, .. } if failed.iter().any(|package| altered(&package.tried)) => Exit::Unverified,
+            FetchError::Packages { failed, .. } if failed.iter().any(|package| altered(&package.tried)) => {
+                Exit::Unverified
+            }
             FetchError::Keyring(_) => Exit::Unverified,
             FetchError::DiskFull(_)
             | FetchError::Io { .. }

@@ -100,11 +100,8 @@ fn arguments(
     options: &RunOptions,
 ) -> Vec<String> {
     let machine = &manifest.machine;
-    let forwards: String = options
-        .forwards
-        .iter()
-        .map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"))
-        .collect();
+    let forwards: String =
+        options.forwards.iter().map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}")).collect();
     let provisioning = options.provisioning.clone().unwrap_or_else(|| "hubport,hubid=1".to_owned());
     let mut arguments: Vec<String> = acceleration.arguments().map(str::to_owned).to_vec();
     arguments.extend(firmware.arguments(variables));

@@ -275,7 +275,12 @@ impl<'a> Downloader<'a> {
     }
 
     /// A small file without known digest, wholly into memory; at most `limit` bytes.
-    pub(super) fn small(&self, mirror: &Url, path: &str, limit: u64) -> Result<Result<Vec<u8>, MirrorError>, FetchError> {
+    pub(super) fn small(
+        &self,
+        mirror: &Url,
+        path: &str,
+        limit: u64,
+    ) -> Result<Result<Vec<u8>, MirrorError>, FetchError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -286,9 +291,7 @@ impl<'a> Downloader<'a> {
                     match answer.reader.take(limit + 1).read_to_end(&mut bytes) {
                         Ok(_) if bytes.len() as u64 > limit => return Ok(Err(MirrorError::TooLarge { limit })),
                         Ok(_) => return Ok(Ok(bytes)),
-                        Err(error) => {
-                            MirrorError::Interrupted { received: bytes.len() as u64, reason: reason(&error) }
-                        }
+                        Err(error) => MirrorError::Interrupted { received: bytes.len() as u64, reason: reason(&error) },
                     }
                 }
             };

@@ -171,7 +171,8 @@ pub(super) mod tests {
         insta::assert_snapshot!(show(&Mirrors::new(&debian, None)), @"");
         let mut ubuntu = distribution(DistributionName::Ubuntu);
         ubuntu.snapshot = Some("20260912T000000Z".to_owned());
-        ubuntu.mirrors = vec![Url::parse("https://snap.test/@SNAPSHOTID@/u").unwrap(), Url::parse("http://live.test").unwrap()];
+        ubuntu.mirrors =
+            vec![Url::parse("https://snap.test/@SNAPSHOTID@/u").unwrap(), Url::parse("http://live.test").unwrap()];
         insta::assert_snapshot!(show(&Mirrors::new(&ubuntu, None)), @"");
     }
 

@@ -18,7 +18,7 @@ pub enum Stage {
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Stage::Lock => "lock",
             Stage::Fetch => "fetch",
             Stage::Rootfs => "rootfs",
