@@ -8,8 +8,16 @@
 //!               └─── overlay ─────────┘
 //! ```
 
+pub mod build;
+pub mod cli;
+pub mod deploy;
+pub mod exec;
+pub mod fetch;
 pub mod image;
 pub mod lock;
+pub mod manifest;
 pub mod profile;
+pub mod render;
+pub mod rootfs;
 pub mod tree;
 pub mod vocab;

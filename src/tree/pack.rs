@@ -103,19 +103,25 @@ impl Read for Slice<'_> {
 }
 
 /// Writes a pack into a directory that the caller renames into place.
+///
+/// Both files are opened at once, so that a writer made outside of the sandbox can be used inside.
 pub struct PackWriter {
     directory: PathBuf,
     out: BufWriter<File>,
+    index: File,
     offsets: BTreeMap<Digest, u64>,
     length: u64,
 }
 
 impl PackWriter {
     pub fn create(directory: &Path) -> Result<Self, PackError> {
-        let path = directory.join(CONTENTS);
-        let file = File::create(&path).map_err(|source| PackError::Io { path, source })?;
-        let out = BufWriter::with_capacity(1 << 20, file);
-        Ok(PackWriter { directory: directory.to_owned(), out, offsets: BTreeMap::new(), length: 0 })
+        let create = |name: &str| {
+            let path = directory.join(name);
+            File::create(&path).map_err(|source| PackError::Io { path, source })
+        };
+        let out = BufWriter::with_capacity(1 << 20, create(CONTENTS)?);
+        let index = create(TREE)?;
+        Ok(PackWriter { directory: directory.to_owned(), out, index, offsets: BTreeMap::new(), length: 0 })
     }
 
     /// Adds the bytes of one file; bytes that are already there are not written again.
@@ -141,9 +147,7 @@ impl PackWriter {
     pub fn finish(mut self, tree: Tree) -> Result<(), PackError> {
         self.out.flush().map_err(|source| self.at(CONTENTS, source))?;
         let index = Index { format: FORMAT, tree, offsets: std::mem::take(&mut self.offsets) };
-        let path = self.directory.join(TREE);
-        let file = File::create(&path).map_err(|source| self.at(TREE, source))?;
-        let mut out = BufWriter::new(file);
+        let mut out = BufWriter::new(&self.index);
         serde_json::to_writer(&mut out, &index).map_err(|error| self.at(TREE, error.into()))?;
         out.flush().map_err(|source| self.at(TREE, source))
     }

@@ -153,8 +153,22 @@ impl<'de> Deserialize<'de> for SecretRef {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A node with nothing but its identity.
+    pub(crate) fn node(hostname: &str, mac: &str, address: &str) -> Node {
+        Node {
+            hostname: hostname.parse().unwrap(),
+            mac: mac.parse().unwrap(),
+            address: address.parse().unwrap(),
+            install: None,
+            disk: None,
+            bmc: None,
+            roles: BTreeSet::new(),
+            dhcp_options: BTreeMap::new(),
+        }
+    }
 
     #[test]
     fn a_reference_is_never_the_secret() {

@@ -1,9 +1,21 @@
 //! From nodes.toml to boot decisions: pure functions shared by provbuild and the appliance's daemon.
 
+mod autoinstall;
+mod decision;
+mod dnsmasq;
+mod grub;
 mod hostname;
 mod inventory;
+mod ipxe;
 mod mac;
 
+pub use autoinstall::{SeedDocuments, SeedRequest};
+pub use decision::{Armed, BadInstallation, Decision, Installation, Reason};
+pub use dnsmasq::{Leases, NamedHost, host_lines};
 pub use hostname::{Hostname, HostnameError};
 pub use inventory::{Bmc, BmcKind, DiskSelector, Inventory, Node, SecretRef, SecretRefError};
+pub use ipxe::{entry_script, node_script, node_script_path};
 pub use mac::{MacAddr, MacAddrError};
+
+/// GRUB's language: how a word is written so that its shell takes it for what it is.
+pub use grub::quote as grub_quote;

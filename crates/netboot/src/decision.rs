@@ -1,0 +1,142 @@
+//! What a machine that boots from the network is told.
+//!
+//! In: the node (if the machine is one), who is armed, what could be installed. Out: a [`Decision`]. The invariant that
+//! protects data: [`Decision::Install`] comes out only for a listed node that is armed by its MAC and has an
+//! installation; in every other case the machine boots its own disk.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::{MacAddr, Node};
+
+/// The nodes whose next boot from the network may install.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Armed(BTreeSet<MacAddr>);
+
+impl Armed {
+    /// Nobody: what is built into an image.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    pub fn of(macs: impl IntoIterator<Item = MacAddr>) -> Self {
+        Armed(macs.into_iter().collect())
+    }
+
+    pub fn contains(&self, mac: MacAddr) -> bool {
+        self.0.contains(&mac)
+    }
+}
+
+/// A kernel, its initrd and its arguments: ready for any loader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Installation {
+    kernel: String,
+    initrd: String,
+    arguments: Vec<String>,
+}
+
+/// A text that some loader would not pass on as it stands.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("'{0}' cannot stand on a boot loader's kernel line: no blanks, control characters, quotes or '${{'")]
+pub struct BadInstallation(String);
+
+impl Installation {
+    /// `kernel` and `initrd` are paths below the boot server's root, without a leading slash.
+    pub fn new(kernel: &str, initrd: &str, arguments: Vec<String>) -> Result<Self, BadInstallation> {
+        let bad = |word: &&str| {
+            word.is_empty()
+                || word.contains("${")
+                || word.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '\\'))
+                || matches!(*word, "||" | "&&" | ";")
+                || word.starts_with('#')
+        };
+        if let Some(word) = [kernel, initrd].into_iter().chain(arguments.iter().map(String::as_str)).find(bad) {
+            return Err(BadInstallation(word.to_owned()));
+        }
+        Ok(Installation { kernel: kernel.to_owned(), initrd: initrd.to_owned(), arguments })
+    }
+
+    pub fn kernel(&self) -> &str {
+        &self.kernel
+    }
+
+    pub fn initrd(&self) -> &str {
+        &self.initrd
+    }
+
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+}
+
+/// What the machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision<'a> {
+    LocalDisk(Reason),
+    Install(&'a Installation),
+}
+
+/// Why a machine boots its own disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Unlisted,
+    NoInstaller,
+    NotArmed,
+}
+
+impl<'a> Decision<'a> {
+    pub fn of(node: Option<&Node>, armed: &Armed, installation: Option<&'a Installation>) -> Self {
+        match (node, installation) {
+            (None, _) => Decision::LocalDisk(Reason::Unlisted),
+            (Some(node), _) if node.install.is_none() => Decision::LocalDisk(Reason::NoInstaller),
+            (Some(node), _) if !armed.contains(node.mac) => Decision::LocalDisk(Reason::NotArmed),
+            (Some(_), None) => Decision::LocalDisk(Reason::NoInstaller),
+            (Some(_), Some(installation)) => Decision::Install(installation),
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reason::Unlisted => "not a node",
+            Reason::NoInstaller => "no installer is set for it",
+            Reason::NotArmed => "not armed",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::tests::node;
+    use proptest::prelude::*;
+
+    #[test]
+    fn words_that_a_loader_would_cut_are_refused() {
+        let make = |argument: &str| Installation::new("k", "i", vec![argument.to_owned()]);
+        assert!(make("ds=nocloud;s=http://10.10.1.1/seed/node1/").is_ok());
+        for bad in ["", "a b", "a\nb", "${mac}", "x'y", "\"", "a\\;b", "||", ";", "#x"] {
+            assert!(make(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_an_armed_node_with_an_installer_installs(
+            listed: bool, has_installer: bool, has_media: bool, own: [u8; 6], armed: Vec<[u8; 6]>, arm_own: bool
+        ) {
+            let own = MacAddr::from_bytes(own);
+            let mut macs: BTreeSet<_> = armed.into_iter().map(MacAddr::from_bytes).collect();
+            if arm_own { macs.insert(own); } else { macs.remove(&own); }
+            let mut node = node("n", "52:54:00:00:00:01", "10.0.0.2");
+            node.mac = own;
+            node.install = has_installer.then(|| "u".to_owned());
+            let installation = Installation::new("k", "i", vec![]).unwrap();
+            let decision = Decision::of(listed.then_some(&node), &Armed::of(macs), has_media.then_some(&installation));
+            prop_assert_eq!(matches!(decision, Decision::Install(_)), listed && has_installer && has_media && arm_own);
+        }
+    }
+}

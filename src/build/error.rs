@@ -1,0 +1,80 @@
+//! Why there is no build.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::fetch::FetchError;
+use crate::image::ImageError;
+use crate::lock::{Drift, LockError};
+use crate::manifest::ManifestError;
+use crate::profile::Faults;
+use crate::render::RenderError;
+use crate::rootfs::RootfsError;
+use crate::tree::{Conflict, PackError};
+use crate::vocab::Remedy;
+
+/// A stage's failure; `cli` maps each variant to an exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("{} faults in the profile", .0.count())]
+    Profile(Faults),
+    #[error("{}: {source}", path.display())]
+    Lock { path: PathBuf, source: LockError },
+    #[error("{} does not cover the profile any more:\n{drift}", path.display())]
+    Drift { path: PathBuf, drift: Drift },
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Conflicts(Vec<Conflict>),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl BuildError {
+    pub(super) fn io((path, source): (PathBuf, io::Error)) -> Self {
+        BuildError::Io { path, source }
+    }
+
+    /// Whether a full disk is what stopped the build.
+    pub fn is_disk_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<io::Error>()
+                && matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+impl Remedy for BuildError {
+    fn help(&self) -> Option<String> {
+        if self.is_disk_full() {
+            return Some("free some space, or put the store and out/ elsewhere with --store and --out; then build again".into());
+        }
+        match self {
+            BuildError::Lock { source, .. } => source.help(),
+            BuildError::Drift { .. } => Some("review the difference, then write a new lock: provbuild lock PROFILE".into()),
+            BuildError::Fetch(error) => error.help(),
+            BuildError::Rootfs(error) => error.help(),
+            BuildError::Render(error) => error.help(),
+            BuildError::Conflicts(_) => Some("take the file out of the profile, or exclude the package".into()),
+            BuildError::Image(error) => error.help(),
+            BuildError::Pack(_) => Some("the store is damaged: remove its stages/ directory; it will be made again".into()),
+            BuildError::Profile(_) | BuildError::Manifest(_) | BuildError::Io { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compiles a provisioning profile into a reproducible appliance image and its netboot artifacts.
+#[derive(Debug, Parser)]
+#[command(name = "provbuild", version, max_term_width = 100, after_help = super::exit::TABLE)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Machine-readable output: one JSON object per line on stdout.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(super) color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write a commented profile and nodes.toml to start from.
+    Init {
+        /// Name of the appliance; becomes a directory.
+        name: String,
+    },
+    /// Check the profile and its nodes; report every fault at its line.
+    Check { profile: PathBuf },
+    /// Resolve the packages against the archive and write the lock beside the profile.
+    Lock {
+        profile: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Say what a build would do, stage by stage, and why.
+    Plan {
+        profile: PathBuf,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        out: Out,
+    },
+    /// Build the appliance image and the boot artifacts into out/NAME.
+    Build {
+        profile: PathBuf,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        out: Out,
+    },
+    /// Build if needed, then boot the appliance in QEMU; the serial console is the terminal (Ctrl-a x ends it).
+    Run {
+        profile: PathBuf,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        out: Out,
+        #[command(flatten)]
+        machine: Machine,
+    },
+    /// List every profile option with its type, default and meaning.
+    Options,
+    /// Print the JSON Schema of profiles, for editors.
+    Schema,
+    /// Remove from the store what the locks of the named profiles do not need.
+    Gc {
+        /// Profiles to keep everything for.
+        #[arg(required = true)]
+        profiles: Vec<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print a completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Where downloads and finished stages are kept [default: $XDG_CACHE_HOME/provbuild or ~/.cache/provbuild].
+    #[arg(long, value_name = "DIR", env = "PROVBUILD_STORE")]
+    pub(super) store: Option<PathBuf>,
+    /// Transfers at once.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(super) jobs: u8,
+    /// Use only what is in the store.
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Out {
+    /// Directory that receives NAME/.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(super) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Machine {
+    /// Forward a port of this host's loopback to the appliance's uplink; may be repeated [default: 2222:22].
+    #[arg(long = "forward", value_name = "HOST:GUEST", value_parser = forward)]
+    pub(super) forwards: Vec<(u16, u16)>,
+    /// Keep what the machine writes in this qcow2 file, and go on from it the next time.
+    #[arg(long, value_name = "FILE")]
+    pub(super) keep: Option<PathBuf>,
+    /// Plug the provisioning NIC in: a QEMU -netdev without its id, such as tap,ifname=tap0,script=no.
+    #[arg(long, value_name = "NETDEV")]
+    pub(super) provisioning: Option<String>,
+    /// Enforce Secure Boot whatever the profile says.
+    #[arg(long)]
+    pub(super) secure_boot: bool,
+    /// Print QEMU's command line instead of running it.
+    #[arg(long)]
+    pub(super) print: bool,
+}
+
+fn forward(text: &str) -> Result<(u16, u16), String> {
+    let (host, guest) = text.split_once(':').ok_or("write HOST:GUEST, for example 2222:22")?;
+    let port = |text: &str| match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("'{text}' is not a port between 1 and 65535")),
+    };
+    Ok((port(host)?, port(guest)?))
+}

@@ -1,0 +1,83 @@
+//! Exit codes: one per kind of failure, documented, stable.
+
+use crate::build::BuildError;
+use crate::deploy::qemu::RunError;
+use crate::fetch::{FetchError, MirrorError, Tried};
+
+pub(super) const TABLE: &str = "Exit codes:
+   0  done
+   1  provbuild itself failed: please report it
+   2  wrong arguments
+   3  faults in the profile or the nodes
+   4  the lock does not cover the profile, or the packages cannot be resolved
+   5  the archive cannot be reached, or lacks a file
+   6  an index or a package is not what was signed or locked
+   7  the packages could not be unpacked or configured, or there is no sandbox
+   8  the configuration or the image could not be made
+   9  a file could not be read or written; the disk may be full
+  10  the virtual machine did not run";
+
+/// A failure's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Exit {
+    Done = 0,
+    Profile = 3,
+    Lock = 4,
+    Unreachable = 5,
+    Unverified = 6,
+    Rootfs = 7,
+    Image = 8,
+    Io = 9,
+    Machine = 10,
+}
+
+impl From<&BuildError> for Exit {
+    fn from(error: &BuildError) -> Self {
+        if error.is_disk_full() {
+            return Exit::Io;
+        }
+        match error {
+            BuildError::Profile(_) => Exit::Profile,
+            BuildError::Lock { .. } | BuildError::Drift { .. } => Exit::Lock,
+            BuildError::Fetch(error) => error.into(),
+            BuildError::Rootfs(_) => Exit::Rootfs,
+            BuildError::Render(_) | BuildError::Conflicts(_) | BuildError::Image(_) => Exit::Image,
+            BuildError::Pack(_) | BuildError::Manifest(_) | BuildError::Io { .. } => Exit::Io,
+        }
+    }
+}
+
+impl From<&FetchError> for Exit {
+    fn from(error: &FetchError) -> Self {
+        let altered = |tried: &Tried| {
+            tried.0.iter().any(|(_, answer)| {
+                matches!(answer, MirrorError::Release(_) | MirrorError::Index(_) | MirrorError::Altered { .. })
+            })
+        };
+        match error {
+            FetchError::Index { tried, .. } if altered(tried) => Exit::Unverified,
+            FetchError::Packages { failed, .. } if failed.iter().any(|package| altered(&package.tried)) => Exit::Unverified,
+            FetchError::Keyring(_) => Exit::Unverified,
+            FetchError::DiskFull(_)
+            | FetchError::Io { .. }
+            | FetchError::StoreFormat { .. }
+            | FetchError::NotAStore(_)
+            | FetchError::Stored(_) => Exit::Io,
+            FetchError::Index { .. }
+            | FetchError::Packages { .. }
+            | FetchError::NoMirrors(_)
+            | FetchError::Offline(_)
+            | FetchError::Client(_) => Exit::Unreachable,
+        }
+    }
+}
+
+impl From<&RunError> for Exit {
+    fn from(error: &RunError) -> Self {
+        match error {
+            RunError::Manifest(_) | RunError::Io { .. } => Exit::Io,
+            RunError::NoDisk(_) | RunError::Qemu(_) | RunError::Ended(_) => Exit::Machine,
+        }
+    }
+}

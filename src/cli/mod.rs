@@ -1,0 +1,10 @@
+//! Arguments, progress, diagnostics, exit codes: the only place where the environment, the clock and the terminal enter.
+//!
+//! stdout is data (artifact paths, JSON, listings); stderr is talk (progress, diagnostics).
+
+mod arguments;
+mod commands;
+mod exit;
+mod progress;
+
+pub use commands::run;

@@ -1,0 +1,3 @@
+//! From a finished build to a running virtual machine.
+
+pub mod qemu;

@@ -1,0 +1,149 @@
+//! QEMU as it is installed on the host: its programs, its firmware, its acceleration.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::vocab::Remedy;
+
+pub const PROGRAM: &str = "qemu-system-x86_64";
+const IMAGE_PROGRAM: &str = "qemu-img";
+
+/// UEFI firmware builds as Debian, Ubuntu, Fedora and Arch install them: (code, variables), best first.
+const PLAIN: [(&str, &str); 4] = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+];
+/// The same with Secure Boot enforced and Microsoft's keys enrolled.
+const SECURE: [(&str, &str); 2] = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"),
+];
+
+/// Why QEMU cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum QemuError {
+    #[error("cannot start {program}: {source}")]
+    Missing { program: &'static str, source: io::Error },
+    #[error("{program} failed: {reason}")]
+    Failed { program: &'static str, reason: String },
+    #[error("no UEFI firmware{} for virtual machines is installed; looked for {}", if *secure { " with Secure Boot" } else { "" }, looked.join(", "))]
+    NoFirmware { secure: bool, looked: Vec<&'static str> },
+}
+
+impl QemuError {
+    pub(crate) fn missing(program: &'static str, source: io::Error) -> Self {
+        QemuError::Missing { program, source }
+    }
+}
+
+impl Remedy for QemuError {
+    fn help(&self) -> Option<String> {
+        match self {
+            QemuError::Missing { .. } => {
+                Some("Debian, Ubuntu: sudo apt-get install qemu-system-x86 qemu-utils ovmf".into())
+            }
+            QemuError::NoFirmware { .. } => Some("Debian, Ubuntu: sudo apt-get install ovmf".into()),
+            QemuError::Failed { .. } => None,
+        }
+    }
+}
+
+/// How the guest's processor is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceleration {
+    Kvm,
+    /// Emulation: some twenty times slower.
+    Tcg,
+}
+
+impl Acceleration {
+    /// Finds out by running a guest: a /dev/kvm that opens may still not work.
+    pub fn probe() -> Self {
+        let Ok(mut child) = Command::new(PROGRAM)
+            .args(["-machine", "q35,accel=kvm", "-cpu", "host", "-m", "32", "-display", "none", "-nodefaults"])
+            .args(["-no-reboot", "-monitor", "stdio"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+        else {
+            return Acceleration::Tcg;
+        };
+        // A guest that runs long enough to obey the monitor ends well; one whose virtual CPU cannot start aborts.
+        let asked = child.stdin.take().is_some_and(|mut stdin| {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            io::Write::write_all(&mut stdin, b"quit\n").is_ok()
+        });
+        match child.wait() {
+            Ok(status) if asked && status.success() => Acceleration::Kvm,
+            _ => Acceleration::Tcg,
+        }
+    }
+
+    pub fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Acceleration::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Acceleration::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+}
+
+/// A pair of firmware files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firmware {
+    pub code: PathBuf,
+    /// Template of the variable store; a machine writes to a copy.
+    pub variables: PathBuf,
+    pub secure: bool,
+}
+
+impl Firmware {
+    pub fn find(secure: bool) -> Result<Self, QemuError> {
+        let pairs: &[(&'static str, &'static str)] = if secure { &SECURE } else { &PLAIN };
+        pairs
+            .iter()
+            .find(|(code, variables)| Path::new(code).exists() && Path::new(variables).exists())
+            .map(|(code, variables)| Firmware { code: code.into(), variables: variables.into(), secure })
+            .ok_or_else(|| QemuError::NoFirmware { secure, looked: pairs.iter().map(|pair| pair.0).collect() })
+    }
+
+    /// Arguments that start the firmware with a variable store of the machine's own.
+    pub fn arguments(&self, variables: &Path) -> Vec<String> {
+        let smm = if self.secure { ",smm=on" } else { "" };
+        let mut arguments = vec!["-machine".to_owned(), format!("q35{smm}")];
+        if self.secure {
+            arguments.extend(["-global", "driver=cfi.pflash01,property=secure,value=on"].map(str::to_owned));
+        }
+        let flash = |unit: u8, file: &Path, read_only: &str| {
+            format!("if=pflash,format=raw,unit={unit},file={}{read_only}", escape(file))
+        };
+        arguments.extend(["-drive".to_owned(), flash(0, &self.code, ",readonly=on")]);
+        arguments.extend(["-drive".to_owned(), flash(1, variables, "")]);
+        arguments
+    }
+}
+
+/// A path as a value inside one of QEMU's comma-separated options.
+pub fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+/// Makes a qcow2 overlay over a disk that must not be written.
+pub fn make_overlay(backing: &Path, format: &str, overlay: &Path) -> Result<(), QemuError> {
+    let backing = backing.canonicalize().map_err(|source| QemuError::missing(IMAGE_PROGRAM, source))?;
+    let output = Command::new(IMAGE_PROGRAM)
+        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
+        .args([&backing, overlay])
+        .output()
+        .map_err(|source| QemuError::missing(IMAGE_PROGRAM, source))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(QemuError::Failed {
+            program: IMAGE_PROGRAM,
+            reason: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,191 @@
+//! dnsmasq: DHCP by MAC, boot files by client architecture, TFTP, and DNS for the provisioning network.
+
+use netboot::{Leases, NamedHost, host_lines};
+
+use super::canvas::Canvas;
+use super::network::{COLLECTED_DNS, PROVISIONING, upstream};
+use super::storage::STATE_UNIT;
+use super::{SERVED, STATE, units};
+use crate::profile::{Dhcp, Profile};
+
+const CONFIGURATION: &str = "/etc/dnsmasq.d/provbuild.conf";
+
+/// For whom the configuration is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Site {
+    Appliance,
+    /// Some other server, that has the provisioning address.
+    Own,
+}
+
+pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile) {
+    if !canvas.has("/usr/sbin/dnsmasq", "DHCP, TFTP and DNS", "dnsmasq") {
+        return;
+    }
+    canvas.file(CONFIGURATION, configuration(profile, Site::Appliance));
+    if !canvas.has("/usr/lib/systemd/system/dnsmasq.service", "DHCP, TFTP and DNS", "dnsmasq") {
+        return;
+    }
+    canvas.file("/etc/systemd/system/dnsmasq.service.d/10-provbuild.conf", drop_in());
+    units::enable(canvas, "dnsmasq.service");
+}
+
+/// The packages' wrapper scripts differ between releases and hand 127.0.0.1 to resolvconf; dnsmasq is started directly.
+/// It refuses to start without the directory of its resolv-file, which systemd-resolved makes.
+fn drop_in() -> String {
+    format!(
+        "[Unit]
+Wants=systemd-resolved.service {STATE_UNIT}
+After=systemd-resolved.service {STATE_UNIT} var-lib-provbuild.mount
+
+[Service]
+RuntimeDirectory=dnsmasq
+ExecStartPre=
+ExecStartPre=/usr/bin/install -d -m 0755 {STATE}/dnsmasq
+ExecStart=
+ExecStart=/usr/sbin/dnsmasq --conf-file={CONFIGURATION} --pid-file=/run/dnsmasq/dnsmasq.pid
+ExecStartPost=
+ExecStop=
+Restart=on-failure
+RestartSec=2
+"
+    )
+}
+
+pub(super) fn configuration(profile: &Profile, site: Site) -> String {
+    let parts = [
+        listening(profile, site),
+        names(profile, site),
+        match &profile.network.provisioning.dhcp {
+            Dhcp::Authoritative { .. } => authoritative(profile, site),
+            Dhcp::Proxy => proxy(profile),
+        },
+        hosts(profile),
+    ];
+    parts.join("\n")
+}
+
+fn listening(profile: &Profile, site: Site) -> String {
+    let address = profile.network.provisioning.address.addr();
+    let place = match site {
+        Site::Appliance => format!("interface={PROVISIONING}\nuser=dnsmasq"),
+        Site::Own => format!("listen-address={address}"),
+    };
+    format!(
+        "# The interface and its address may come and go.
+bind-dynamic
+{place}
+enable-tftp
+tftp-root={SERVED}/tftp
+"
+    )
+}
+
+fn names(profile: &Profile, site: Site) -> String {
+    let domain = &profile.network.provisioning.domain;
+    let subnet = profile.network.provisioning.address.trunc();
+    let upstream = match (upstream(profile), site) {
+        (Some(servers), _) => {
+            let servers: String = servers.iter().map(|server| format!("\nserver={server}")).collect();
+            format!("no-resolv{servers}")
+        }
+        (None, Site::Appliance) => format!("resolv-file={COLLECTED_DNS}"),
+        (None, Site::Own) => "# Upstream servers are those of /etc/resolv.conf.".to_owned(),
+    };
+    format!(
+        "# Names of this network are answered here and asked nowhere else.
+domain={domain},{subnet},local
+local=/{domain}/
+no-hosts
+domain-needed
+bogus-priv
+dns-loop-detect
+cache-size=2000
+{upstream}
+"
+    )
+}
+
+/// Architectures are those of RFC 4578, section 2.1, and the IANA registry after it; iPXE is known by its user class and
+/// by option 175, and never gets iPXE again.
+const CLIENTS: &str = "\
+dhcp-match=set:bios,option:client-arch,0
+dhcp-match=set:efi,option:client-arch,7
+dhcp-match=set:efi,option:client-arch,9
+dhcp-match=set:http,option:client-arch,16
+dhcp-userclass=set:ipxe,iPXE
+dhcp-match=set:ipxe,175
+";
+
+fn authoritative(profile: &Profile, site: Site) -> String {
+    let provisioning = &profile.network.provisioning;
+    let (address, subnet) = (provisioning.address.addr(), provisioning.address.trunc());
+    let Dhcp::Authoritative { range, lease_seconds } = &provisioning.dhcp else { return String::new() };
+    let (network, mask) = (subnet.network(), subnet.netmask());
+    let range = match range {
+        Some(range) => format!("{},{},{mask}", range.first, range.last),
+        // Only machines with a reservation get an address.
+        None => format!("{network},static,{mask}"),
+    };
+    let router = if provisioning.nat { format!("option:router,{address}") } else { "option:router".to_owned() };
+    let leases = match site {
+        Site::Appliance => format!("dhcp-leasefile={STATE}/dnsmasq/leases\n"),
+        Site::Own => String::new(),
+    };
+    format!(
+        "dhcp-authoritative
+dhcp-range={range},{lease_seconds}
+{leases}dhcp-option={router}
+dhcp-option=option:dns-server,{address}
+
+{CLIENTS}dhcp-boot=tag:ipxe,http://{address}/boot.ipxe
+dhcp-boot=tag:!ipxe,tag:bios,undionly.kpxe
+dhcp-boot=tag:!ipxe,tag:efi,snponly.efi
+# UEFI HTTP boot takes an answer only from a server that calls itself HTTPClient.
+dhcp-boot=tag:!ipxe,tag:http,http://{address}/snponly.efi
+dhcp-option-force=tag:!ipxe,tag:http,option:vendor-class,HTTPClient
+# iPXE need not wait for a proxyDHCP server.
+dhcp-option=tag:ipxe,encap:175,176,1b
+"
+    )
+}
+
+/// In proxy mode PXE clients are answered by `pxe-service` lines; architectures by number, as dnsmasq's names for 7 and 9
+/// have changed between releases.
+fn proxy(profile: &Profile) -> String {
+    let provisioning = &profile.network.provisioning;
+    let (address, subnet) = (provisioning.address.addr(), provisioning.address.trunc());
+    let (network, mask) = (subnet.network(), subnet.netmask());
+    let services: String = [(0, "undionly.kpxe"), (7, "snponly.efi"), (9, "snponly.efi")]
+        .iter()
+        .map(|(architecture, file)| {
+            format!(
+                "pxe-service=tag:!ipxe,{architecture},\"iPXE\",{file}
+pxe-service=tag:ipxe,{architecture},\"provbuild\",http://{address}/boot.ipxe
+"
+            )
+        })
+        .collect();
+    format!(
+        "dhcp-range={network},proxy,{mask}
+
+{CLIENTS}{services}dhcp-boot=tag:ipxe,http://{address}/boot.ipxe
+"
+    )
+}
+
+fn hosts(profile: &Profile) -> String {
+    let provisioning = &profile.network.provisioning;
+    let own = NamedHost { name: profile.appliance.hostname.as_str(), address: provisioning.address.addr(), mac: None };
+    let others = provisioning.hosts.iter().map(|host| NamedHost {
+        name: host.name.as_str(),
+        address: host.address,
+        mac: host.mac,
+    });
+    let all: Vec<_> = [own].into_iter().chain(others).collect();
+    let leases = match provisioning.dhcp {
+        Dhcp::Authoritative { .. } => Leases::Served,
+        Dhcp::Proxy => Leases::Elsewhere,
+    };
+    host_lines(&profile.inventory, &all, &provisioning.domain, leases)
+}

@@ -1,0 +1,93 @@
+//! The appliance's configuration and its boot trees, from the profile and the distribution's tree.
+//!
+//! In: a checked [`Profile`], the configured base tree, the disk's identities, the epoch. Out: an [`Overlay`] to lay over
+//! the base, the tree of the EFI system partition, and the static boot tree that any other server can serve as well.
+//! Pure: only contents of the base are read. All faults are found in one run.
+//!
+//! One module per service; [`canvas`] is what they write on. Texts that the appliance's daemon needs as well are in
+//! `netboot`.
+
+mod accounts;
+mod boot_chain;
+mod boot_tree;
+mod canvas;
+mod dnsmasq;
+mod error;
+mod identity;
+mod network;
+mod nftables;
+mod nginx;
+mod ssh;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use crate::profile::Profile;
+use crate::tree::{Change, Contents, MemoryContents, Node, Overlay, Tree};
+use crate::vocab::{DiskIds, Epoch};
+
+pub use error::{Fault, RenderError};
+
+/// Where the appliance keeps what must outlive its system disk: a mounted state disk, or a directory of the root where
+/// there is none.
+const STATE: &str = "/var/lib/provbuild";
+/// Where the appliance serves the boot tree from.
+const SERVED: &str = "/srv/provbuild";
+
+/// The configured distribution tree.
+#[derive(Clone, Copy)]
+pub struct Base<'a> {
+    pub tree: &'a Tree,
+    pub contents: &'a dyn Contents,
+}
+
+/// Everything that configuration adds.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// Laid over the base's tree it gives the root file system.
+    pub overlay: Overlay,
+    /// Tree of the EFI system partition; empty where the base has no kernel.
+    pub esp: Tree,
+    /// `out/NAME/boot/`: tftp/, http/, and configuration for one's own servers.
+    pub boot: Tree,
+    /// Contents that were made here; the rest of the nodes above name contents of the base.
+    pub contents: MemoryContents,
+}
+
+/// Renders a profile over a base.
+///
+/// # Errors
+/// Every file that is missing, unreadable or defined twice.
+pub fn render(profile: &Profile, base: &Base<'_>, ids: &DiskIds, epoch: Epoch) -> Result<Rendered, RenderError> {
+    let mut canvas = canvas::Canvas::new(base, profile.distribution.kernel.is_some());
+    identity::render(&mut canvas, profile);
+    accounts::render(&mut canvas, profile, epoch);
+    storage::render(&mut canvas, ids);
+    network::render(&mut canvas, profile);
+    ssh::render(&mut canvas, profile);
+    nftables::render(&mut canvas, profile);
+    let boot = boot_tree::render(&mut canvas, profile);
+    dnsmasq::render(&mut canvas, profile);
+    nginx::render(&mut canvas, profile);
+    let esp = boot_chain::render(&mut canvas, profile, ids);
+    units::render(&mut canvas);
+    extra_files(&mut canvas, profile);
+    let canvas::Canvas { overlay, contents, faults, .. } = canvas;
+    if !faults.is_empty() {
+        return Err(RenderError { faults });
+    }
+    Ok(Rendered { overlay, esp, boot, contents })
+}
+
+/// Files of the profile: they win over packages' files, never over what is rendered.
+fn extra_files(canvas: &mut canvas::Canvas<'_>, profile: &Profile) {
+    for (path, file) in &profile.files {
+        if canvas.overlay.get(path).is_some() {
+            canvas.faults.push(Fault::TwiceDefined { path: path.clone() });
+            continue;
+        }
+        let node = Node::file(canvas.contents.add(file.content.as_slice())).with_mode(file.mode);
+        canvas.overlay.change(path.clone(), Change::Replace(node));
+    }
+}

@@ -1,0 +1,191 @@
+//! The appliance of profiles/debian.toml, with a test's key and nodes, built from the real archive and booted.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use provbuild::manifest::Manifest;
+
+use crate::client::{Asks, Client};
+use crate::lab::Lab;
+use crate::machine::{Bus, Firmware, Link, Machine, Spec};
+
+/// A boot takes about a minute on two quiet cores without KVM; other tests may be running.
+const BOOT: Duration = Duration::from_secs(480);
+const LOGIN: Duration = Duration::from_secs(240);
+
+const SERVER: &str = "10.10.1.1";
+const NODES: &str = r#"
+[[node]]
+hostname = "node1"
+mac = "52:54:00:aa:00:01"
+address = "10.10.1.21"
+
+[[node]]
+hostname = "node2"
+mac = "52:54:00:aa:00:02"
+address = "10.10.1.22"
+"#;
+
+struct Appliance {
+    directory: PathBuf,
+    manifest: Manifest,
+    key: PathBuf,
+}
+
+/// Builds it once for all tests of this program; the store stays for the next run.
+fn appliance() -> &'static Appliance {
+    static BUILT: OnceLock<Appliance> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("appliance");
+        std::fs::create_dir_all(&work).unwrap();
+        let key = work.join("key");
+        if !key.exists() {
+            let status = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+            assert!(status.expect("ssh-keygen cannot be run: install openssh-client").success());
+        }
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let public = std::fs::read_to_string(work.join("key.pub")).unwrap();
+        let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+        let profile = format!(
+            r#"
+imports = ["{profiles}/debian.toml"]
+nodes = "nodes.toml"
+
+[appliance]
+name = "vm-test"
+
+[appliance.users.tester]
+sudo = true
+ssh-keys = ["{public}"]
+
+[network.provisioning]
+address = "{SERVER}/24"
+dhcp.range = "10.10.1.100-10.10.1.150"
+
+[outputs]
+formats = {{ replace = ["qcow2", "vmdk"] }}
+"#,
+            profiles = profiles.display(),
+            public = public.trim(),
+        );
+        std::fs::write(work.join("profile.toml"), profile).unwrap();
+        std::fs::write(work.join("nodes.toml"), NODES).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_provbuild"))
+            .args(["build", "profile.toml", "--out", "out", "--store"])
+            .arg(std::env::var_os("PROVBUILD_TEST_STORE").map_or_else(|| work.join("store"), PathBuf::from))
+            .current_dir(&work)
+            .output()
+            .unwrap();
+        let (said, listed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "provbuild build: {}\n{said}\n{listed}", output.status);
+        let directory = work.join("out/vm-test");
+        let manifest = Manifest::read(&directory).unwrap();
+        Appliance { directory, manifest, key }
+    })
+}
+
+impl Appliance {
+    /// Its machine: the cards with the addresses that the image expects, uplink first.
+    fn spec(&self, name: &'static str, file: &str, bus: Bus, firmware: Firmware) -> Spec {
+        Spec {
+            name,
+            disk: Some(self.directory.join(file)),
+            bus,
+            firmware,
+            memory_mib: 1536,
+            nics: vec![
+                (Link::Uplink, self.manifest.machine.uplink_mac.clone()),
+                (Link::Tap(0), self.manifest.machine.provisioning_mac.clone()),
+            ],
+            user: "tester",
+        }
+    }
+
+    fn wait_until_it_runs(&self, machine: &mut Machine<'_>) {
+        machine.wait_for("login:", BOOT);
+        machine.wait_for_ssh(&self.key, LOGIN);
+        // `--wait` ends when the boot has; the exit status only repeats what is printed.
+        let state =
+            machine.ssh(&self.key, "systemctl is-system-running --wait; systemctl --failed --plain --no-legend; true");
+        if state.as_deref() != Ok("running\n") {
+            let journal = machine.ssh(&self.key, "sudo journalctl --boot --priority=warning --no-pager | tail -n 60");
+            panic!("the system does not run as it should: {state:?}\n{}", journal.unwrap_or_else(|error| error));
+        }
+    }
+
+    fn secure_boot(&self, machine: &Machine<'_>) -> String {
+        // efivarfs: four bytes of attributes, then the value.
+        let path = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+        machine.ssh(&self.key, &format!("od -An -tu1 -j4 {path}")).unwrap().trim().to_owned()
+    }
+}
+
+#[test]
+#[ignore = "boots a virtual machine"]
+fn vm_the_appliance_boots_and_serves_its_nodes() {
+    let appliance = appliance();
+    let lab = Lab::new("appliance", 2);
+    let mut machine = Machine::start(&lab, &appliance.spec("appliance", "vm-test.qcow2", Bus::Nvme, Firmware::Uefi));
+    appliance.wait_until_it_runs(&mut machine);
+    assert_eq!(appliance.secure_boot(&machine), "0");
+
+    // A node's firmware: an address by its MAC, and iPXE by TFTP.
+    let client = Client::new(&lab, "52:54:00:aa:00:01");
+    let lease = client.dhcp(Asks::UefiFirmware).unwrap();
+    assert_eq!((lease.address(), lease.boot_file()), ("10.10.1.21", "snponly.efi"));
+    assert_eq!((lease.field("hostname"), lease.next_server()), ("node1", SERVER));
+    let loader = client.tftp(SERVER, lease.boot_file()).unwrap();
+    let expected = std::fs::read(appliance.directory.join("boot/tftp/snponly.efi")).unwrap();
+    assert!(
+        loader.starts_with(b"MZ") && loader == expected,
+        "{} bytes by TFTP, {} in boot/",
+        loader.len(),
+        expected.len()
+    );
+
+    // iPXE: its script by HTTP, and from there the node's own.
+    let lease = client.dhcp(Asks::Ipxe).unwrap();
+    assert_eq!((lease.address(), lease.boot_file()), ("10.10.1.21", "http://10.10.1.1/boot.ipxe"));
+    let entry = String::from_utf8(client.http(lease.boot_file()).unwrap()).unwrap();
+    assert!(entry.starts_with("#!ipxe\n") && entry.contains("nodes/${netX/mac:hexhyp}.ipxe"), "{entry}");
+    let script = String::from_utf8(client.http("http://10.10.1.1/nodes/52-54-00-aa-00-01.ipxe").unwrap()).unwrap();
+    assert!(script.starts_with("#!ipxe\n# node1 "), "{script}");
+    client.http("http://10.10.1.1/nodes/52-54-00-aa-00-99.ipxe").unwrap_err();
+
+    // A machine that nobody knows gets a dynamic address, and the same first script.
+    let stranger = Client::new(&lab, "52:54:00:aa:00:99").dhcp(Asks::Ipxe).unwrap();
+    assert!(stranger.address().starts_with("10.10.1.1") && stranger.address() != SERVER, "{}", stranger.address());
+
+    // The same from a real firmware's own PXE client: a second machine with an empty disk slot.
+    let node = Spec {
+        name: "node2",
+        disk: None,
+        bus: Bus::Nvme,
+        firmware: Firmware::Uefi,
+        memory_mib: 512,
+        nics: vec![(Link::Tap(1), "52:54:00:aa:00:02".into())],
+        user: "nobody",
+    };
+    let mut node = Machine::start(&lab, &node);
+    node.wait_until("the node's script at the web server", BOOT, |_| {
+        let log = machine.ssh(&appliance.key, "sudo journalctl --boot --no-pager --grep=52-54-00-aa-00-02.ipxe");
+        log.is_ok_and(|log| log.contains("GET /nodes/52-54-00-aa-00-02.ipxe") && log.contains(" 200 "))
+    });
+}
+
+#[test]
+#[ignore = "boots a virtual machine"]
+fn vm_the_appliance_boots_with_secure_boot_from_its_vmdk() {
+    let appliance = appliance();
+    let lab = Lab::new("appliance-secure", 1);
+    let spec = appliance.spec("appliance", "vm-test.vmdk", Bus::Ahci, Firmware::SecureBoot);
+    let mut machine = Machine::start(&lab, &spec);
+    appliance.wait_until_it_runs(&mut machine);
+    assert_eq!(appliance.secure_boot(&machine), "1");
+    // The kernel knows as well, and has locked itself down.
+    let lockdown = machine.ssh(&appliance.key, "cat /sys/kernel/security/lockdown").unwrap();
+    assert!(lockdown.contains("[integrity]"), "{lockdown}");
+}
