@@ -47,7 +47,7 @@ fn check_table(table: &mut Table, shape: &Shape, path: &str, findings: &mut Find
                     true
                 }
                 Err(complaint) => {
-                    let fault = Fault::new(complaint.message).label(entry.key, format!("not a {}", key_type(key).name));
+                    let fault = Fault::new(complaint.message).label(entry.key, "this name");
                     findings.faults.push(fault.maybe_help(complaint.help));
                     false
                 }

@@ -4,7 +4,7 @@
 //! fault was reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use netboot::Hostname;
 use url::Url;
@@ -307,15 +307,20 @@ pub(super) fn outputs(cx: &mut Decoding, root: &Section<'_>) -> BTreeSet<OutputF
 
 /// The path of `name` beside the file `from`, without `.` and `..` where that is possible by the text alone.
 pub(super) fn beside(from: &Path, name: &str) -> PathBuf {
-    let mut path = PathBuf::new();
-    for part in from.parent().unwrap_or(Path::new("")).join(name).components() {
+    tidy(&from.parent().unwrap_or(Path::new("")).join(name))
+}
+
+/// The path without `.` and without `..` behind a name.
+pub(super) fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
         match part {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir if path.file_name().is_some() => {
-                path.pop();
+            Component::CurDir => {}
+            Component::ParentDir if tidy.file_name().is_some() => {
+                tidy.pop();
             }
-            part => path.push(part),
+            part => tidy.push(part),
         }
     }
-    path
+    tidy
 }

@@ -77,30 +77,39 @@ impl Fault {
 
     /// The source around the labels: those near each other in one piece, the primary one first.
     fn excerpts<'a>(&'a self, sources: &Sources) -> Vec<Excerpt<'a>> {
-        let mut pieces: Vec<(usize, usize, usize, Vec<(AnnotationKind, &Label)>)> = Vec::new();
+        let mut pieces: Vec<Piece<'a>> = Vec::new();
         for (index, label) in self.labels.iter().enumerate() {
             let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
             let Span { file, start, end } = label.span;
             let (first, last) = (sources.line(file, start), sources.line(file, end.saturating_sub(1).max(start)));
-            let near = pieces.iter_mut().find(|(other, from, to, _)| {
-                *other == file && first <= to.saturating_add(NEAR) && last.saturating_add(NEAR) >= *from
-            });
-            match near {
-                Some((_, from, to, labels)) => {
-                    (*from, *to) = ((*from).min(first), (*to).max(last));
-                    labels.push((kind, label));
+            let near =
+                |piece: &&mut Piece<'a>| piece.file == file && first <= piece.last + NEAR && last + NEAR >= piece.first;
+            match pieces.iter_mut().find(near) {
+                Some(piece) => {
+                    (piece.first, piece.last) = (piece.first.min(first), piece.last.max(last));
+                    piece.labels.push((kind, label));
                 }
-                None => pieces.push((file, first, last, vec![(kind, label)])),
+                None => pieces.push(Piece { file, first, last, labels: vec![(kind, label)] }),
             }
         }
-        let excerpt = |(file, line, last, labels): (usize, usize, usize, Vec<(AnnotationKind, &'a Label)>)| {
-            let (text, start) = sources.excerpt(file, line, last);
-            Excerpt { path: sources.path(file).display().to_string(), text, start, line, labels }
+        let excerpt = |piece: Piece<'a>| {
+            let (text, start) = sources.excerpt(piece.file, piece.first, piece.last);
+            let path = sources.path(piece.file).display().to_string();
+            Excerpt { path, text, start, line: piece.first, labels: piece.labels }
         };
         pieces.into_iter().map(excerpt).collect()
     }
 }
 
+/// Lines `first` to `last` of a file, that labels share.
+struct Piece<'a> {
+    file: usize,
+    first: usize,
+    last: usize,
+    labels: Vec<(AnnotationKind, &'a Label)>,
+}
+
+/// A piece of source as it is shown; `start` is its byte offset in the file.
 struct Excerpt<'a> {
     path: String,
     text: String,

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::check::{self, Findings};
-use super::decode::{self, beside};
+use super::decode::{self, beside, tidy};
 use super::fault::{Fault, Faults, Warnings};
 use super::nodes::Surroundings;
 use super::options::{NODES_SHAPE, PROFILE_SHAPE, Shape};
@@ -108,7 +108,7 @@ struct Partial {
 
 impl Loader<'_> {
     fn profile(&mut self, path: &Path, cx: &mut Decoding) -> Option<Profile> {
-        let path = beside(Path::new(""), &path.to_string_lossy());
+        let path = tidy(path);
         self.seen.push(path.clone());
         let (file, table) = self.read(&path, None, &PROFILE_SHAPE)?;
         let top = Span::new(file, 0..0);

@@ -228,7 +228,10 @@ fn imports_that_run_in_a_circle_or_lead_nowhere() {
 #[test]
 fn syntax_errors_come_together_and_hide_no_other_fault() {
     let faults = faults(&[
-        ("p.toml", "[appliance\nname = \"x\"\nmemory = \ncpus = 1 2\n[distribution]\nname = \"ubuntoo\"\n"),
+        (
+            "p.toml",
+            "[appliance]\nname = \"x\nmemory = \ncpus = 1 2\ndisk = 25GiB\n[distribution\nname = \"ubuntoo\"\n[network]\nuplin = 1\n",
+        ),
         ("nodes.toml", "[[node]]\nhostname = \"a\"\nhostname = \"b\"\nmac = \"x\"\n"),
     ]);
     insta::assert_snapshot!(faults.render(false));
