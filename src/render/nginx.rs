@@ -30,6 +30,7 @@ events {{
 
 http {{
 \tserver_tokens off;
+\tlog_not_found off;
 \tsendfile on;
 \ttcp_nopush on;
 \taccess_log syslog:server=unix:/dev/log,nohostname,severity=info combined;

@@ -15,6 +15,11 @@ pub(super) fn render(canvas: &mut Canvas<'_>, ids: &DiskIds) {
     canvas.directory("/boot/efi");
     canvas.directory(STATE);
     units::install(canvas, STATE_UNIT, &state_unit());
+    // On a busy host, or emulated, devices may take minutes to appear; waiting costs nothing where they are quick.
+    canvas.file(
+        "/etc/systemd/system.conf.d/10-provbuild.conf",
+        "[Manager]\nDefaultDeviceTimeoutSec=300s\nDefaultTimeoutStartSec=180s\n",
+    );
     canvas.file(
         "/etc/systemd/journald.conf.d/10-provbuild.conf",
         "[Journal]\nStorage=persistent\nSystemMaxUse=512M\nSystemKeepFree=1G\n",

@@ -522,7 +522,10 @@ fn read_directory(root: &Path) -> TestBase {
 #[test]
 #[ignore = "by hand: PROVBUILD_RENDER_ROOTFS names a root file system (as root), which is changed in place"]
 fn vm_real_root_file_system() {
-    let root = std::env::var("PROVBUILD_RENDER_ROOTFS").expect("PROVBUILD_RENDER_ROOTFS is not set");
+    let Ok(root) = std::env::var("PROVBUILD_RENDER_ROOTFS") else {
+        println!("LEFT OUT: PROVBUILD_RENDER_ROOTFS names no root file system");
+        return;
+    };
     let base = read_directory(Path::new(&root));
     let mut profile = profile();
     if let Ok(key) = std::env::var("PROVBUILD_RENDER_SSH_KEY") {

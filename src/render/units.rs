@@ -146,6 +146,11 @@ pub(super) fn render(canvas: &mut Canvas<'_>) {
     if canvas.resolve(&format!("/usr/lib/systemd/system-generators/{SSH_GENERATOR}")).is_some() {
         canvas.symlink(&format!("/etc/systemd/system-generators/{SSH_GENERATOR}"), "/dev/null");
     }
+    // The tree is as new as its packages: the first boot need not run ldconfig, sysusers and hwdb over it again
+    // (systemd-update-done.service(8)). All times in an image are equal, so these files are not older than /usr.
+    for path in ["/etc/.updated", "/var/.updated"] {
+        canvas.file(path, "");
+    }
     let preset = preset(&canvas.enabled);
     canvas.file("/etc/systemd/system-preset/00-provbuild.preset", preset);
 }

@@ -12,6 +12,7 @@ use crate::{Decision, MacAddr, Node};
 /// a success it stays in its setup menu, therefore `exit 1`.
 const LOCAL_DISK: &str = "\
 :local
+echo This machine boots its own disk.
 iseq ${platform} efi && goto firmware ||
 sanboot --no-describe --drive 0x80 ||
 :firmware
