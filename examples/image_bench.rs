@@ -10,7 +10,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 use std::time::Instant;
 
-use provbuild::image::{DiskSpec, MachineSpec, write_images};
+use provbuild::image::{DiskSpec, MachineSpec, write_images_reusing};
 use provbuild::profile::{DistributionName, OutputFormat};
 use provbuild::tree::{Kind, Node, Pack, PackWriter, Tree};
 use provbuild::vocab::{ByteSize, Digest, DiskIds, Epoch, ImagePath, Mode, Owner};
@@ -79,8 +79,19 @@ fn main() -> Result<(), Failure> {
         provisioning_mac: "00:50:56:00:00:02".parse()?,
         secure_boot: true,
     };
+    let images = directory.join("images");
+    let earlier = directory.join("earlier");
+    // A second run reuses the first one's grains.
+    if images.exists() {
+        if earlier.exists() {
+            std::fs::remove_dir_all(&earlier)?;
+        }
+        std::fs::rename(&images, &earlier)?;
+    }
+    std::fs::create_dir_all(&images)?;
+    let previous = earlier.exists().then_some(earlier.as_path());
     let started = Instant::now();
-    let artifacts = write_images(&disk, &machine, &formats, directory)?;
+    let artifacts = write_images_reusing(&disk, &machine, &formats, &images, previous)?;
     println!("{:8.3} s  write the images", seconds(started));
     for artifact in artifacts {
         println!("{:>12} {} {}", artifact.size, artifact.sha256, artifact.path.display());

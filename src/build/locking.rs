@@ -67,10 +67,11 @@ pub(super) fn write(
     let keyring = match &profile.distribution.keyring {
         Some(file) => {
             let bytes = fs::read(file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
-            Keyring::parse(&bytes).map_err(|error| BuildError::Fetch(error.into()))?
+            Keyring::parse(&bytes)
         }
-        None => Keyring::built_in(profile.distribution.name),
+        None => Keyring::builtin(profile.distribution.name),
     };
+    let keyring = keyring.map_err(|error| BuildError::Fetch(error.into()))?;
     let fetcher = build.fetcher(store, profile);
     let indices = fetcher.indices(&profile.distribution, &keyring, build.now, previous)?;
     build.progress.note(Stage::Lock, "resolve".into());

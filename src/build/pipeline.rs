@@ -9,12 +9,13 @@ use super::keys::Keys;
 use super::locking::{self, LockOutcome, Locked};
 use super::out::{OutRoot, Stamp};
 use super::outputs;
-use crate::fetch::{Fetcher, Mirrors, Store};
+use crate::fetch::{Fetcher, HostApt, Mirrors, Network, Store};
+use crate::lock::LockDiff;
 use crate::manifest::Manifest;
 use crate::profile::{self, Loaded, Profile};
 use crate::rootfs::{self, PackageFile};
 use crate::tree::Pack;
-use crate::vocab::{Epoch, Event, Progress, Stage};
+use crate::vocab::{Digest, Epoch, Event, Progress, Stage};
 
 /// Where a build reads and writes, and what it may do. The caller fills in what comes from the environment.
 pub struct Build<'a> {
@@ -27,12 +28,12 @@ pub struct Build<'a> {
     pub program: PathBuf,
     /// Transfers at once.
     pub jobs: usize,
-    /// Use only what is in the store.
-    pub offline: bool,
+    /// How to reach the archives, or that they must not be.
+    pub network: Network,
     /// Wall clock, for the validity of signatures.
     pub now: Epoch,
     /// apt's configuration of this host.
-    pub host_apt: crate::fetch::HostApt,
+    pub host_apt: Option<HostApt>,
     /// Bytes that the tree may take while it is made.
     pub tree_limit: u64,
     pub progress: &'a dyn Progress,
@@ -75,8 +76,8 @@ fn cached(progress: &dyn Progress, stage: Stage) {
 
 impl Build<'_> {
     pub(super) fn fetcher<'s>(&'s self, store: &'s Store, profile: &Profile) -> Fetcher<'s> {
-        let mirrors = Mirrors::of(&profile.distribution, &self.host_apt);
-        Fetcher::new(store, mirrors, self.progress, self.jobs).offline(self.offline)
+        let mirrors = Mirrors::new(&profile.distribution, self.host_apt.as_ref());
+        Fetcher::new(store, mirrors, self.network.clone(), self.progress, self.jobs)
     }
 
     fn load(&self) -> Result<Loaded, BuildError> {
@@ -93,8 +94,19 @@ impl Build<'_> {
         let locked = timed(self.progress, Stage::Lock, || {
             locking::write(self, &store, &path, &loaded.profile, previous.as_ref())
         })?;
-        let diff = previous.map(|previous| locked.lock.diff(&previous));
+        let diff = previous.map(|previous| LockDiff::between(&previous, &locked.lock));
         Ok(LockOutcome { path, packages: locked.lock.packages.len(), diff })
+    }
+
+    /// Everything of the store that a build of this profile reads, as its lock stands.
+    pub fn needs(&self) -> Result<Vec<Digest>, BuildError> {
+        let Loaded { profile, digest, .. } = self.load()?;
+        let Some(locked) = locking::covering(&locking::path_of(&self.profile), &profile)? else {
+            return Ok(Vec::new());
+        };
+        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest);
+        let packages = locked.lock.packages.iter().map(|package| package.sha256);
+        Ok(packages.chain([keys.rootfs]).collect())
     }
 
     /// What `build` would do now.

@@ -70,8 +70,11 @@ pub(super) enum Command {
     Options,
     /// Print the JSON Schema of profiles, for editors.
     Schema,
-    /// Remove what no recent build used from the store.
+    /// Remove from the store what the locks of the named profiles do not need.
     Gc {
+        /// Profiles to keep everything for.
+        #[arg(required = true)]
+        profiles: Vec<PathBuf>,
         #[command(flatten)]
         place: Place,
     },

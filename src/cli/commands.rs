@@ -1,5 +1,6 @@
 //! One function per command: calls the library, prints the result, gives the exit code.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use super::exit::Exit;
 use super::progress;
 use crate::build::{Build, BuildError, Built};
 use crate::deploy::qemu::{self, RunError, RunOptions};
-use crate::fetch::{HostApt, Store};
+use crate::fetch::{HostApt, Network, Store};
 use crate::profile;
 use crate::vocab::{Epoch, Progress, Remedy};
 
@@ -94,10 +95,16 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
                 .map_err(|error| Failure::Surroundings("write the schema".into(), error.into()))?;
             print(&format!("{text}\n"))
         }
-        Command::Gc { place } => {
+        Command::Gc { profiles, place } => {
+            let mut kept = BTreeSet::new();
+            for profile in profiles {
+                kept.extend(build_of(profile, place, None, progress)?.needs()?);
+            }
             let store = Store::open(&store_path(place)?).map_err(BuildError::from)?;
-            let freed = store.gc().map_err(BuildError::from)?;
-            eprintln!("freed {} MiB", freed >> 20);
+            match store.gc(&|digest| kept.contains(digest)).map_err(BuildError::from)? {
+                Some(bytes) => eprintln!("freed {} MiB of downloads", bytes >> 20),
+                None => eprintln!("another provbuild uses the store: nothing removed"),
+            }
             Ok(())
         }
         Command::Completions { shell } => {
@@ -184,12 +191,18 @@ fn build_of<'a>(
         out: out.map_or_else(|| PathBuf::from("out"), |out| out.out.clone()),
         program: env::current_exe().map_err(surroundings("find provbuild's own file"))?,
         jobs: place.jobs.into(),
-        offline: place.offline,
+        network: Network { offline: place.offline, authorities: authorities(), ..Network::from_environment(|name| env::var(name).ok()) },
         now: Epoch(u32::try_from(now).unwrap_or(u32::MAX)),
         host_apt: HostApt::read(Path::new("/")),
         tree_limit: TREE_LIMIT.min(memory().map_or(TREE_LIMIT, |bytes| bytes / 4 * 3)),
         progress,
     })
+}
+
+/// The host's own certificate authorities, where it keeps them in one file.
+fn authorities() -> Option<Vec<u8>> {
+    let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
+    bundles.iter().find_map(|path| std::fs::read(path).ok())
 }
 
 /// Memory of the machine in bytes, from proc_meminfo(5).

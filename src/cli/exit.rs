@@ -2,7 +2,7 @@
 
 use crate::build::BuildError;
 use crate::deploy::qemu::RunError;
-use crate::fetch::FetchError;
+use crate::fetch::{FetchError, MirrorError, Tried};
 
 pub(super) const TABLE: &str = "Exit codes:
    0  done
@@ -50,12 +50,25 @@ impl From<&BuildError> for Exit {
 
 impl From<&FetchError> for Exit {
     fn from(error: &FetchError) -> Self {
-        if error.is_verification() {
-            Exit::Unverified
-        } else if error.is_local() {
-            Exit::Io
-        } else {
-            Exit::Unreachable
+        let altered = |tried: &Tried| {
+            tried.0.iter().any(|(_, answer)| {
+                matches!(answer, MirrorError::Release(_) | MirrorError::Index(_) | MirrorError::Altered { .. })
+            })
+        };
+        match error {
+            FetchError::Index { tried, .. } if altered(tried) => Exit::Unverified,
+            FetchError::Packages { failed, .. } if failed.iter().any(|package| altered(&package.tried)) => Exit::Unverified,
+            FetchError::Keyring(_) => Exit::Unverified,
+            FetchError::DiskFull(_)
+            | FetchError::Io { .. }
+            | FetchError::StoreFormat { .. }
+            | FetchError::NotAStore(_)
+            | FetchError::Stored(_) => Exit::Io,
+            FetchError::Index { .. }
+            | FetchError::Packages { .. }
+            | FetchError::NoMirrors(_)
+            | FetchError::Offline(_)
+            | FetchError::Client(_) => Exit::Unreachable,
         }
     }
 }

@@ -158,6 +158,7 @@ impl Disk {
 #[derive(Debug)]
 pub(super) struct Chunk {
     grains: Vec<u64>,
+    keys: Vec<Digest>,
     data: Vec<u8>,
 }
 
@@ -165,6 +166,11 @@ impl Chunk {
     /// Index and bytes of each grain, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
         self.grains.iter().copied().zip(self.data.chunks_exact(GRAIN as usize))
+    }
+
+    /// What each grain is made of: equal keys mean equal bytes, whatever the grains' places.
+    pub(super) fn keys(&self) -> &[Digest] {
+        &self.keys
     }
 
     /// The bytes of all its grains, one after the other.
@@ -191,12 +197,9 @@ pub(super) struct DiskReader<'a> {
 
 impl<'a> DiskReader<'a> {
     fn next_chunk(&mut self) -> Result<Option<Chunk>, ImageError> {
-        let mut chunk = Chunk { grains: Vec::with_capacity(GRAINS_PER_CHUNK), data: Vec::new() };
-        loop {
-            let Some((extent, taken)) = self.pending.take().or_else(|| self.extents.next().map(|extent| (extent, 0)))
-            else {
-                break;
-            };
+        let mut chunk = Chunk { grains: Vec::with_capacity(GRAINS_PER_CHUNK), keys: Vec::new(), data: Vec::new() };
+        let mut key = Hasher::new();
+        while let Some((extent, taken)) = self.next_piece() {
             let start = extent.start + taken;
             let grain = start / GRAIN;
             if chunk.grains.last() != Some(&grain) {
@@ -207,20 +210,40 @@ impl<'a> DiskReader<'a> {
                     self.pending = Some((extent, taken));
                     break;
                 }
-                if chunk.data.is_empty() {
-                    chunk.data.reserve_exact(GRAINS_PER_CHUNK * GRAIN as usize);
+                match chunk.data.is_empty() {
+                    true => chunk.data.reserve_exact(GRAINS_PER_CHUNK * GRAIN as usize),
+                    false => chunk.keys.push(std::mem::take(&mut key).finish()),
                 }
                 chunk.grains.push(grain);
                 chunk.data.resize(chunk.grains.len() * GRAIN as usize, 0);
             }
             let length = extent.end().min((grain + 1) * GRAIN) - start;
             let at = (chunk.grains.len() - 1) * GRAIN as usize + (start % GRAIN) as usize;
-            self.fill(extent, taken, &mut chunk.data[at..at + length as usize])?;
+            let place = &mut chunk.data[at..at + length as usize];
+            self.fill(extent, taken, place)?;
+            key.field(&(start % GRAIN).to_le_bytes());
+            key.field(&length.to_le_bytes());
+            match &extent.source {
+                Source::Bytes(_) => key.field(Digest::of(place).as_bytes()),
+                Source::File { content, from, .. } => {
+                    key.field(content.digest.as_bytes());
+                    key.field(&(from + taken).to_le_bytes());
+                }
+            }
             if taken + length < extent.length {
                 self.pending = Some((extent, taken + length));
             }
         }
-        Ok((!chunk.grains.is_empty()).then_some(chunk))
+        if chunk.grains.is_empty() {
+            return Ok(None);
+        }
+        chunk.keys.push(key.finish());
+        Ok(Some(chunk))
+    }
+
+    /// The rest of the extent in hand, or the next one.
+    fn next_piece(&mut self) -> Option<(&'a Extent, u64)> {
+        self.pending.take().or_else(|| self.extents.next().map(|extent| (extent, 0)))
     }
 
     /// Copies the bytes of `extent` from its byte `taken` on.
@@ -303,6 +326,7 @@ mod tests {
         for chunk in disk.read(&contents) {
             let chunk = chunk.unwrap();
             assert_eq!(chunk.grains[0] / 512, chunk.grains.last().unwrap() / 512);
+            assert_eq!(chunk.grains.len(), chunk.keys().len());
             for (grain, bytes) in chunk.iter() {
                 seen.push(grain);
                 whole[(grain * GRAIN) as usize..][..GRAIN as usize].copy_from_slice(bytes);

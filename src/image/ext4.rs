@@ -18,6 +18,7 @@ use crate::vocab::{ByteSize, DiskIds, Epoch, ImagePath};
 
 const PART: &str = "root";
 const BLOCK: u64 = 4096;
+const GIB: u64 = 1 << 30;
 /// mke2fs's default ratio: bytes of disk per inode.
 const BYTES_PER_INODE: u64 = 16384;
 const INODE: u64 = 256;
@@ -36,9 +37,8 @@ pub(super) fn lay_out(
 ) -> Result<(), ImageError> {
     tree.check().map_err(|fault| ImageError::Tree { part: PART, fault })?;
     let inodes = inode_count(tree, size);
-    let needed = space_needed(tree, size, inodes);
-    if needed > size {
-        return Err(too_small(start, needed, size));
+    if space_needed(tree, size, inodes) > size {
+        return Err(too_small(tree, start, size));
     }
     let mut options = Options::new(size, *ids.root_fs.as_bytes(), i64::from(epoch.0));
     let (words, _) = ids.root_hash_seed.as_bytes().as_chunks::<4>();
@@ -52,7 +52,7 @@ pub(super) fn lay_out(
     let layout = builder.seal().map_err(|error| match error {
         // The estimate leaves out index blocks and fragments; a disk this close to full is too small all the same.
         mkext4::Error::Invalid(text) if text.contains("image full") || text.contains("too small") => {
-            too_small(start, needed.max(size) + size / 16, size)
+            too_small(tree, start, size)
         }
         error => layout_error(error),
     })?;
@@ -72,10 +72,14 @@ fn layout_error(error: mkext4::Error) -> ImageError {
     ImageError::Ext4 { reason: error.to_string() }
 }
 
-fn too_small(start: u64, needed: u64, size: u64) -> ImageError {
-    let gib = |bytes: u64| ByteSize::gib((start + bytes).div_ceil(1 << 30));
+/// The disk that would do: the least number of GiB in which the tree and its metadata fit.
+fn too_small(tree: &Tree, start: u64, size: u64) -> ImageError {
     // The disk also holds the backup partition table, in its last MiB.
-    ImageError::DiskTooSmall { needed: gib(needed + (1 << 20)), size: ByteSize(start + size + (1 << 20)) }
+    let around = start + (1 << 20);
+    let fits = |disk: &u64| disk.saturating_sub(around) >= space_needed(tree, disk - around, inode_count(tree, *disk));
+    let least = (size + around) / GIB + 1;
+    let needed = (least..).map(|count| count * GIB).find(fits).unwrap_or(u64::MAX);
+    ImageError::DiskTooSmall { needed: ByteSize(needed), size: ByteSize(size + around) }
 }
 
 fn inode_count(tree: &Tree, size: u64) -> u32 {

@@ -78,7 +78,10 @@ pub(super) fn lay_out(
         let at = start + geometry.cluster_offset(directory.cluster);
         disk.bytes(at, &directories.render(path, directory, time));
         for entry in &directory.entries {
-            if let Target::File { content, cluster, path } = &entry.target {
+            // An empty file has no cluster.
+            if let Target::File { content, cluster, path } = &entry.target
+                && *cluster != 0
+            {
                 disk.file(start + geometry.cluster_offset(*cluster), content.size, *content, 0, path);
             }
         }
@@ -476,7 +479,7 @@ mod tests {
         assert_eq!(civil_date(11_016), (2000, 2, 29));
         assert_eq!(civil_date(20_454), (2026, 1, 1));
         let stamp = Stamp::of(Epoch(0));
-        assert_eq!((stamp.date, stamp.time), (0b0000000_0001_00001, 0));
+        assert_eq!((stamp.date, stamp.time), ((1 << 5) | 1, 0));
         // 2024-04-25T15:10:33Z
         let stamp = Stamp::of(Epoch(1_714_057_833));
         assert_eq!((stamp.date, stamp.time), ((44 << 9) | (4 << 5) | 25, (15 << 11) | (10 << 5) | 16));

@@ -7,8 +7,8 @@
 //! gpt, fat, ext4 ─► disk (extents) ─► pipeline (one pass) ─► vmdk, qcow2, raw ─► ova (ovf), vmx
 //! ```
 //! The disk is never there as a whole: it is a list of extents, whose bytes are computed metadata or stretches of
-//! contents. One pass over them feeds all formats. What a later cache of compressed grains needs is at hand: the extents
-//! say what a grain is made of before it is read.
+//! contents. One pass over them feeds all formats. The extents also say what a grain is made of, which is how grains
+//! that an earlier build compressed are found again.
 
 mod disk;
 mod error;
@@ -22,6 +22,7 @@ mod ovf;
 mod pipeline;
 mod qcow2;
 mod raw;
+mod reuse;
 mod spec;
 mod vmdk;
 mod vmx;
@@ -32,4 +33,4 @@ mod tests;
 
 pub use error::ImageError;
 pub use spec::*;
-pub use write::write_images;
+pub use write::{write_images, write_images_reusing};

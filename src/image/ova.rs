@@ -15,14 +15,14 @@ use crate::vocab::{Digest, Epoch};
 const BLOCK: u64 = 512;
 const COPY_BUFFER: usize = 1 << 20;
 
-/// Writes the package; members are NAME.ovf, NAME.mf and `disk_name`.
+/// Writes the package; members are NAME.ovf, NAME.mf and `disk_name`. Also gives the byte in which the disk starts.
 pub(super) fn write(
     path: &Path,
     name: &str,
     descriptor: &str,
     (disk, disk_name): (&Written, &str),
     epoch: Epoch,
-) -> Result<Written, ImageError> {
+) -> Result<(Written, u64), ImageError> {
     let ovf_name = format!("{name}.ovf");
     let manifest =
         format!("SHA256({ovf_name})= {}\nSHA256({disk_name})= {}\n", Digest::of(descriptor.as_bytes()), disk.sha256);
@@ -51,7 +51,7 @@ pub(super) fn write(
     out.align(BLOCK);
     // Two blocks of zeros end an archive.
     out.zeros_until(out.position() + 2 * BLOCK);
-    out.finish()
+    Ok((out.finish()?, begin))
 }
 
 /// A member's header: owner root, mode 0644, time of the epoch, no names of the build host.

@@ -17,6 +17,7 @@ use libdeflater::CompressionLvl;
 use super::ImageError;
 use super::disk::{Chunk, Disk};
 use super::output::Written;
+use super::reuse::Reuse;
 use super::vmdk::{Packed, Packer, Stream, StreamWriter};
 use crate::tree::Contents;
 
@@ -35,7 +36,7 @@ type Job = (Arc<Chunk>, SyncSender<std::io::Result<Packed>>);
 pub(super) fn run(
     disk: &Disk,
     contents: &dyn Contents,
-    level: CompressionLvl,
+    (level, reuse): (CompressionLvl, Option<&Reuse>),
     stream: Option<StreamWriter>,
     sinks: Vec<Box<dyn GrainSink>>,
 ) -> Result<(Option<Stream>, Vec<Written>), ImageError> {
@@ -54,7 +55,7 @@ pub(super) fn run(
             let waiting = Arc::new(Mutex::new(waiting));
             for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
                 let waiting = Arc::clone(&waiting);
-                scope.spawn(move || compress(&waiting, level));
+                scope.spawn(move || compress(&waiting, Packer::new(level, reuse)));
             }
             let (order, ordered) = sync_channel(2 * QUEUE);
             stream_writer = Some(scope.spawn(move || write_stream(stream, &ordered)));
@@ -108,8 +109,7 @@ fn write(mut sink: Box<dyn GrainSink>, chunks: Receiver<Arc<Chunk>>) -> Result<W
     sink.finish()
 }
 
-fn compress(waiting: &Mutex<Receiver<Job>>, level: CompressionLvl) {
-    let mut packer = Packer::new(level);
+fn compress(waiting: &Mutex<Receiver<Job>>, mut packer: Packer<'_>) {
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((chunk, result)) = job else { return };

@@ -80,7 +80,7 @@ impl Qcow2Writer {
         out.align(CLUSTER);
         let mut l1 = vec![0; l1_entries as usize];
         for (index, number) in l2_numbers.iter().enumerate() {
-            l1[*number as usize] = (first_l2 + index as u64) * CLUSTER | COPIED;
+            l1[*number as usize] = COPIED | ((first_l2 + index as u64) * CLUSTER);
         }
         out.write(&encode(l1))?;
         out.align(CLUSTER);
@@ -88,7 +88,7 @@ impl Qcow2Writer {
         for table in grains.chunk_by(|a, b| a / L2_ENTRIES == b / L2_ENTRIES) {
             let mut l2 = vec![0; L2_ENTRIES as usize];
             for grain in table {
-                l2[(grain % L2_ENTRIES) as usize] = data * CLUSTER | COPIED;
+                l2[(grain % L2_ENTRIES) as usize] = COPIED | (data * CLUSTER);
                 data += 1;
             }
             out.write(&encode(l2))?;

@@ -29,6 +29,7 @@ use super::ImageError;
 use super::disk::{Chunk, Disk, GRAIN, GRAINS_PER_TABLE, is_zero};
 use super::output::{Output, Written};
 use super::pipeline::GrainSink;
+use super::reuse::{Reuse, Stored};
 use crate::vocab::Digest;
 
 const SECTOR: u64 = 512;
@@ -150,36 +151,66 @@ fn encode_table(entries: &[u32]) -> Vec<u8> {
 /// A chunk's grains with their markers, compressed, zeros left out.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
-    /// Grain index and byte offset in `bytes`.
-    grains: Vec<(u64, usize)>,
+    grains: Vec<PackedGrain>,
     bytes: Vec<u8>,
 }
 
-/// Compresses grains; one per thread.
-pub(super) struct Packer {
-    compressor: Compressor,
+#[derive(Debug)]
+struct PackedGrain {
+    index: u64,
+    /// Offset of the marker in the packed bytes.
+    at: usize,
+    /// Length and digest of the zlib data behind the marker.
+    length: u32,
+    sha256: Digest,
+    key: Digest,
 }
 
-impl Packer {
-    pub(super) fn new(level: CompressionLvl) -> Self {
-        Packer { compressor: Compressor::new(level) }
+/// Length of a grain's marker, in bytes.
+const GRAIN_MARKER: usize = 12;
+
+/// Compresses grains, or takes them from an earlier build; one per thread.
+pub(super) struct Packer<'a> {
+    compressor: Compressor,
+    reuse: Option<&'a Reuse>,
+}
+
+impl<'a> Packer<'a> {
+    pub(super) fn new(level: CompressionLvl, reuse: Option<&'a Reuse>) -> Self {
+        Packer { compressor: Compressor::new(level), reuse }
     }
 
     pub(super) fn pack(&mut self, chunk: &Chunk) -> Result<Packed, std::io::Error> {
         let mut packed = Packed::default();
-        let bound = self.compressor.zlib_compress_bound(GRAIN as usize);
-        for (grain, bytes) in chunk.iter().filter(|(_, bytes)| !is_zero(bytes)) {
+        for ((index, bytes), key) in chunk.iter().zip(chunk.keys()) {
+            if is_zero(bytes) {
+                continue;
+            }
             let at = packed.bytes.len();
-            packed.grains.push((grain, at));
-            packed.bytes.resize(at + 12 + bound, 0);
-            let length =
-                self.compressor.zlib_compress(bytes, &mut packed.bytes[at + 12..]).map_err(std::io::Error::other)?;
-            packed.bytes[at..at + 8].copy_from_slice(&(grain * GRAIN_SECTORS).to_le_bytes());
-            packed.bytes[at + 8..at + 12].copy_from_slice(&(length as u32).to_le_bytes());
-            packed.bytes.truncate(at + 12 + length);
+            packed.bytes.resize(at + GRAIN_MARKER, 0);
+            let sha256 = match self.reuse.and_then(|reuse| reuse.get(key)) {
+                Some((data, sha256)) => {
+                    packed.bytes.extend_from_slice(&data);
+                    sha256
+                }
+                None => self.compress(bytes, &mut packed.bytes)?,
+            };
+            let length = (packed.bytes.len() - at - GRAIN_MARKER) as u32;
+            packed.bytes[at..at + 8].copy_from_slice(&(index * GRAIN_SECTORS).to_le_bytes());
+            packed.bytes[at + 8..at + GRAIN_MARKER].copy_from_slice(&length.to_le_bytes());
             packed.bytes.resize(packed.bytes.len().next_multiple_of(SECTOR as usize), 0);
+            packed.grains.push(PackedGrain { index, at, length, sha256, key: *key });
         }
         Ok(packed)
+    }
+
+    /// Appends the zlib data of a grain and gives its digest.
+    fn compress(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Digest, std::io::Error> {
+        let at = out.len();
+        out.resize(at + self.compressor.zlib_compress_bound(bytes.len()), 0);
+        let length = self.compressor.zlib_compress(bytes, &mut out[at..]).map_err(std::io::Error::other)?;
+        out.truncate(at + length);
+        Ok(Digest::of(&out[at..]))
     }
 }
 
@@ -192,15 +223,22 @@ pub(super) struct StreamWriter {
     /// The table that is being filled, and its number.
     table: Vec<u32>,
     table_number: u64,
-    grains: u64,
+    stored: Vec<Stored>,
 }
 
 /// A finished streamOptimized disk.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Stream {
     pub(super) written: Written,
+    /// The grains in the file, ascending.
+    pub(super) grains: Vec<Stored>,
+}
+
+impl Stream {
     /// Bytes of the disk that the file holds data for, a multiple of a grain.
-    pub(super) populated: u64,
+    pub(super) fn populated(&self) -> u64 {
+        self.grains.len() as u64 * GRAIN
+    }
 }
 
 impl StreamWriter {
@@ -224,22 +262,27 @@ impl StreamWriter {
             directory: vec![0; tables as usize],
             table: vec![0; GRAINS_PER_TABLE as usize],
             table_number: 0,
-            grains: 0,
+            stored: Vec::new(),
         })
     }
 
     /// Adds the grains of the next chunk; a chunk does not cross a table's border.
     pub(super) fn add(&mut self, packed: &Packed) -> Result<(), ImageError> {
-        let Some((first, _)) = packed.grains.first() else { return Ok(()) };
+        let Some(PackedGrain { index: first, .. }) = packed.grains.first() else { return Ok(()) };
         if first / GRAINS_PER_TABLE != self.table_number {
             self.end_table()?;
             self.table_number = first / GRAINS_PER_TABLE;
         }
-        for (grain, offset) in &packed.grains {
-            let place = sector(&self.path, self.out.position() + *offset as u64)?;
-            self.table[(grain % GRAINS_PER_TABLE) as usize] = place;
+        for grain in &packed.grains {
+            let offset = self.out.position() + grain.at as u64;
+            self.table[(grain.index % GRAINS_PER_TABLE) as usize] = sector(&self.path, offset)?;
+            self.stored.push(Stored {
+                key: grain.key,
+                offset: offset + GRAIN_MARKER as u64,
+                length: grain.length,
+                sha256: grain.sha256,
+            });
         }
-        self.grains += packed.grains.len() as u64;
         self.out.write(&packed.bytes)
     }
 
@@ -275,7 +318,7 @@ impl StreamWriter {
         self.marker(Marker::Footer, SECTOR)?;
         self.out.write(&self.header.encode())?;
         self.marker(Marker::EndOfStream, 0)?;
-        Ok(Stream { written: self.out.finish()?, populated: self.grains * GRAIN })
+        Ok(Stream { written: self.out.finish()?, grains: self.stored })
     }
 }
 

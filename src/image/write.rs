@@ -13,6 +13,7 @@ use super::ovf::PackagedDisk;
 use super::pipeline::{self, GrainSink};
 use super::qcow2::Qcow2Writer;
 use super::raw::RawWriter;
+use super::reuse::{self, Reuse};
 use super::vmdk::{SparseWriter, Stream, StreamWriter};
 use super::{Artifact, DiskSpec, ImageError, MachineSpec, ext4, fat, gpt, ova, ovf, vmx};
 use crate::profile::OutputFormat;
@@ -30,14 +31,29 @@ const COMPRESSION_LEVEL: i32 = 1;
 ///
 /// Files are NAME.ova, NAME.vmdk (streamOptimized), NAME.vmx with NAME-disk.vmdk (monolithicSparse), NAME.qcow2, NAME.raw.
 /// The artifacts come in the order of their formats; `vmx` makes two of them. The same input makes the same bytes.
-/// Nothing is synced: a caller that needs durability syncs before its rename.
+/// NAME.grains beside them is for [`write_images_reusing`], it is no artifact. Nothing is synced: a caller that needs durability syncs before its rename.
 pub fn write_images(
     disk: &DiskSpec<'_>,
     machine: &MachineSpec,
     formats: &BTreeSet<OutputFormat>,
     directory: &Path,
 ) -> Result<Vec<Artifact>, ImageError> {
+    write_images_reusing(disk, machine, formats, directory, None)
+}
+
+/// The same with an earlier build at hand: grains that did not change are taken from its VMDK (or OVA) instead of being
+/// compressed again. `previous` is the directory that an earlier call filled. The bytes of the images do not depend on it,
+/// and it need not be there nor be whole.
+pub fn write_images_reusing(
+    disk: &DiskSpec<'_>,
+    machine: &MachineSpec,
+    formats: &BTreeSet<OutputFormat>,
+    directory: &Path,
+    previous: Option<&Path>,
+) -> Result<Vec<Artifact>, ImageError> {
     machine.check()?;
+    // Opened before anything is written: it may be the very directory.
+    let reuse = previous.and_then(|previous| Reuse::open(previous, &machine.name, COMPRESSION_LEVEL));
     let laid_out = lay_out(disk)?;
     let identity = laid_out.identity();
     let path = |suffix: &str| directory.join(format!("{}{suffix}", machine.name));
@@ -60,18 +76,23 @@ pub fn write_images(
         plain.push(*format);
     }
     let level = CompressionLvl::new(COMPRESSION_LEVEL).unwrap_or_default();
-    let (stream, written) = pipeline::run(&laid_out, disk.contents, level, stream, sinks)?;
+    let (stream, written) = pipeline::run(&laid_out, disk.contents, (level, reuse.as_ref()), stream, sinks)?;
 
     let mut artifacts = Vec::new();
     if let Some(stream) = stream {
+        let mut grains_in = (format!("{}.vmdk", machine.name), 0);
         if wants(OutputFormat::Ova) {
-            let written = package(&path(".ova"), disk, machine, &stream)?;
+            let (written, begin) = package(&path(".ova"), disk, machine, &stream)?;
             artifacts.push(artifact(OutputFormat::Ova, written));
+            if !wants(OutputFormat::Vmdk) {
+                grains_in = (format!("{}.ova", machine.name), begin);
+            }
         }
         match wants(OutputFormat::Vmdk) {
             true => artifacts.push(artifact(OutputFormat::Vmdk, stream.written)),
             false => fs::remove_file(&stream_path).map_err(|error| ImageError::io(&stream_path, error))?,
         }
+        reuse::write_index(directory, &machine.name, COMPRESSION_LEVEL, grains_in, stream.grains)?;
     }
     for (format, written) in plain.into_iter().zip(written) {
         if format == OutputFormat::Vmx {
@@ -89,13 +110,18 @@ fn artifact(format: OutputFormat, written: Written) -> Artifact {
     Artifact { format, path: written.path, size: written.size, sha256: written.sha256 }
 }
 
-fn package(path: &Path, disk: &DiskSpec<'_>, machine: &MachineSpec, stream: &Stream) -> Result<Written, ImageError> {
+fn package(
+    path: &Path,
+    disk: &DiskSpec<'_>,
+    machine: &MachineSpec,
+    stream: &Stream,
+) -> Result<(Written, u64), ImageError> {
     let disk_name = format!("{}.vmdk", machine.name);
     let packaged = PackagedDisk {
         file_name: &disk_name,
         file_size: stream.written.size,
         capacity: disk.size,
-        populated: stream.populated,
+        populated: stream.populated(),
     };
     let descriptor = ovf::render(machine, &packaged);
     ova::write(path, &machine.name, &descriptor, (&stream.written, &disk_name), disk.epoch)

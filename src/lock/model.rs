@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::request::Request;
 use crate::vocab::{Digest, Epoch};
+
+/// Version of the lock file's format.
+pub const LOCK_FORMAT: u32 = 1;
 
 /// A pinned build input set; `profile.lock` is its TOML form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +21,8 @@ pub struct Lock {
     pub distribution: String,
     pub codename: String,
     pub architecture: String,
+    /// The request in words, so that drift can be shown; `request` is its digest.
+    pub requested: Request,
     #[serde(rename = "suite", default)]
     pub suites: Vec<LockedSuite>,
     /// Sorted by name.

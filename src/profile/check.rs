@@ -72,7 +72,7 @@ fn unknown_key<'a>(
     if ["pass", "secret", "token", "cred"].iter().any(|word| lower.contains(word)) {
         findings.hidden.push(entry.value.span);
     }
-    let place = if path.is_empty() { "the top level".to_owned() } else { format!("[{path}]") };
+    let place = if path.is_empty() { "the top level".to_owned() } else { format!("`{path}`") };
     let help = match suggest::nearest(name, known.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known there: {}", known.collect::<Vec<_>>().join(", ")),

@@ -131,8 +131,8 @@ impl Report {
     }
 
     fn render(&self, level: &Level<'static>, color: bool) -> String {
-        let one = |fault: &Fault| fault.render(level.clone(), &self.sources, color).trim_end().to_owned();
-        self.faults.iter().map(one).collect::<Vec<_>>().join("\n\n")
+        let one = |fault: &Fault| format!("{}\n\n", fault.render(level.clone(), &self.sources, color).trim_end());
+        self.faults.iter().map(one).collect()
     }
 
     /// `PATH:LINE` of the primary places; of those without one, the message.
@@ -157,7 +157,7 @@ impl Faults {
         self.0.faults.len()
     }
 
-    /// Every fault with its source excerpt and remedy, as text for people.
+    /// Every fault with its source excerpt and remedy, as text for people; an empty line follows each.
     pub fn render(&self, color: bool) -> String {
         self.0.render(&Level::ERROR, color)
     }

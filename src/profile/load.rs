@@ -99,6 +99,13 @@ struct Loader<'a> {
     seen: Vec<PathBuf>,
 }
 
+/// What could not be read or parsed in full.
+#[derive(Debug, Clone, Copy)]
+struct Partial {
+    profile: bool,
+    nodes: bool,
+}
+
 impl Loader<'_> {
     fn profile(&mut self, path: &Path, cx: &mut Decoding) -> Option<Profile> {
         let path = beside(Path::new(""), &path.to_string_lossy());
@@ -109,6 +116,7 @@ impl Loader<'_> {
         let root = Section::root(&merged, top);
         root.words::<FilePath>(cx, "imports");
         let nodes_path = root.word::<FilePath>(cx, "nodes");
+        let profile = std::mem::take(&mut self.partial);
         let nodes = match nodes_path {
             Some(at) => {
                 let nodes_path = beside(self.sources.path(at.span.file), &at.value.0);
@@ -123,11 +131,18 @@ impl Loader<'_> {
                 }
             }
         };
-        cx.partial = self.partial;
-        self.decode(cx, &root, nodes.as_ref())
+        let partial = Partial { profile, nodes: self.partial };
+        self.decode(cx, &root, nodes.as_ref(), partial)
     }
 
-    fn decode(&self, cx: &mut Decoding, root: &Section<'_>, nodes: Option<&(usize, Table)>) -> Option<Profile> {
+    fn decode(
+        &self,
+        cx: &mut Decoding,
+        root: &Section<'_>,
+        nodes: Option<&(usize, Table)>,
+        partial: Partial,
+    ) -> Option<Profile> {
+        cx.partial = partial.profile;
         let name = root.section("appliance").word::<Name>(cx, "name");
         let name_text = name.as_ref().map(|at| at.value.0.as_str());
         let appliance = decode::appliance(cx, root, name_text);
@@ -145,9 +160,11 @@ impl Loader<'_> {
             network: &network,
             hostname: appliance.as_ref().map(|appliance| appliance.hostname.as_str()),
             installers: root.named("installer", "installer").into_iter().map(|(name, _)| name).collect(),
+            partial: partial.profile,
             profile: place.key("hostname").or(place.key("name")).unwrap_or(place.span),
         };
         let nodes = nodes.map(|(file, table)| Section::root(table, Span::new(*file, 0..0)));
+        cx.partial = partial.nodes;
         let inventory = nodes::inventory(cx, nodes.as_ref(), &around);
         Some(Profile {
             name: name?.value.0,

@@ -14,6 +14,7 @@ mod crypt;
 mod decode;
 mod distributions;
 mod fault;
+mod init;
 mod load;
 mod model;
 mod names;
@@ -21,12 +22,17 @@ mod network;
 mod nodes;
 mod options;
 mod reader;
+mod schema;
 mod source;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod value;
 mod word;
 
 pub use distributions::{RELEASES, Release, release, releases};
 pub use fault::{Faults, Warnings};
+pub use init::init;
 pub use load::{Loaded, load};
 pub use model::*;
+pub use schema::{Options, options, schema};

@@ -20,6 +20,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) hostname: Option<&'a str>,
     /// Names of all installers, sound or not.
     pub(super) installers: Vec<At<&'a str>>,
+    /// Part of the profile could not be read: an installer that seems to be missing may stand there.
+    pub(super) partial: bool,
     /// Place that stands for the profile's own name and addresses where these are derived.
     pub(super) profile: Span,
 }
@@ -114,12 +116,13 @@ pub(super) fn inventory(cx: &mut Decoding, root: Option<&Section<'_>>, around: &
 
 fn known_installer(cx: &mut Decoding, around: &Surroundings<'_>, install: &At<Name>) {
     let name = install.value.0.as_str();
-    if cx.partial || around.installers.iter().any(|known| known.value == name) {
+    if around.installers.iter().any(|known| known.value == name) {
         return;
     }
     let known = || around.installers.iter().map(|known| known.value);
     let help = match suggest::nearest(name, known()) {
         Some(near) => format!("did you mean \"{near}\"?"),
+        None if around.partial => return,
         None if around.installers.is_empty() => format!("the profile has no installers: add [installer.{name}]"),
         None => format!("the profile has: {}", known().take(10).collect::<Vec<_>>().join(", ")),
     };

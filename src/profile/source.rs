@@ -44,10 +44,6 @@ impl Sources {
         &self.0[file].path
     }
 
-    pub(super) fn text(&self, file: usize) -> &str {
-        &self.0[file].text
-    }
-
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|source| source.path.as_path())
     }

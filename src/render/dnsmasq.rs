@@ -4,6 +4,7 @@ use netboot::{Leases, NamedHost, host_lines};
 
 use super::canvas::Canvas;
 use super::network::{COLLECTED_DNS, PROVISIONING, upstream};
+use super::storage::STATE_UNIT;
 use super::{SERVED, STATE, units};
 use crate::profile::{Dhcp, Profile};
 
@@ -34,13 +35,13 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile) {
 fn drop_in() -> String {
     format!(
         "[Unit]
-Wants=systemd-resolved.service
-After=systemd-resolved.service var-lib-provbuild.mount
+Wants=systemd-resolved.service {STATE_UNIT}
+After=systemd-resolved.service {STATE_UNIT} var-lib-provbuild.mount
 
 [Service]
 RuntimeDirectory=dnsmasq
-StateDirectory=provbuild/dnsmasq
 ExecStartPre=
+ExecStartPre=/usr/bin/install -d -m 0755 {STATE}/dnsmasq
 ExecStart=
 ExecStart=/usr/sbin/dnsmasq --conf-file={CONFIGURATION} --pid-file=/run/dnsmasq/dnsmasq.pid
 ExecStartPost=

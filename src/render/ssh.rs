@@ -2,6 +2,7 @@
 //! appliance keeps its own.
 
 use super::canvas::Canvas;
+use super::storage::STATE_UNIT;
 use super::{STATE, units};
 use crate::profile::Profile;
 
@@ -44,14 +45,15 @@ fn keys_unit() -> String {
         "[Unit]
 Description=Make this machine's ssh host key
 ConditionPathExists=!{key}
-After=var-lib-provbuild.mount
+Wants={STATE_UNIT}
+After={STATE_UNIT} var-lib-provbuild.mount
 Before=ssh.service
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-StateDirectory=provbuild/ssh
 UMask=0077
+ExecStartPre=/usr/bin/install -d -m 0700 {STATE}/ssh
 ExecStartPre=/usr/bin/rm -f {key}.new {key}.new.pub
 ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N \"\" -C \"\" -f {key}.new
 ExecStart=/usr/bin/sync

@@ -1,31 +1,59 @@
 //! What is mounted where, and how much the journal may keep.
 
-use super::STATE;
 use super::canvas::Canvas;
+use super::{STATE, units};
 use crate::vocab::DiskIds;
 
 /// Label of the state disk's file system (ext4).
 const STATE_LABEL: &str = "provbuild-state";
 
+/// Services that keep state order themselves after it.
+pub(super) const STATE_UNIT: &str = "provbuild-state.service";
+
 pub(super) fn render(canvas: &mut Canvas<'_>, ids: &DiskIds) {
     canvas.file("/etc/fstab", fstab(ids));
     canvas.directory("/boot/efi");
     canvas.directory(STATE);
+    units::install(canvas, STATE_UNIT, &state_unit());
     canvas.file(
         "/etc/systemd/journald.conf.d/10-provbuild.conf",
         "[Journal]\nStorage=persistent\nSystemMaxUse=512M\nSystemKeepFree=1G\n",
     );
 }
 
-/// The ESP is needed by the firmware only: mounting it is left to whoever wants to look. A machine without a state disk
-/// boots all the same: `nofail` keeps the missing disk from being a failure.
+/// Nothing but the root is mounted at boot by this table. The ESP is needed by the firmware only; the state disk is
+/// mounted by [`STATE_UNIT`].
 fn fstab(ids: &DiskIds) -> String {
     format!(
         "UUID={root} / ext4 errors=remount-ro 0 1
 PARTUUID={esp} /boot/efi vfat noauto,umask=0077 0 0
-LABEL={STATE_LABEL} {STATE} ext4 nofail,noatime,x-systemd.device-timeout=10s 0 2
+LABEL={STATE_LABEL} {STATE} ext4 noauto,noatime 0 2
 ",
         root = ids.root_fs,
         esp = ids.esp_partition,
+    )
+}
+
+/// Mounts the state disk before whoever keeps state. A mount with `nofail` and a device timeout would either make every
+/// boot without such a disk wait, or, on a slow machine, start the services before the disk is seen and split the state
+/// in two. This asks once udev has seen every disk: no disk, nothing to do; a disk that cannot be mounted is a failure.
+///
+/// Services must not use `StateDirectory=` below the mount point: systemd takes it as a requirement of the mount.
+fn state_unit() -> String {
+    format!(
+        "[Unit]
+Description=Mount the state disk, where there is one
+After=systemd-udev-trigger.service
+Wants=systemd-udev-trigger.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecCondition=/bin/sh -c 'udevadm settle --timeout=120; test -e /dev/disk/by-label/{STATE_LABEL}'
+ExecStart=/usr/bin/systemctl start var-lib-provbuild.mount
+
+[Install]
+WantedBy=multi-user.target
+"
     )
 }

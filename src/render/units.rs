@@ -30,6 +30,8 @@ const MASKED: &[(&str, &str)] = &[
     ("grub-common.service", "GRUB's environment block is not used"),
 ];
 
+const SSH_GENERATOR: &str = "systemd-ssh-generator";
+
 /// Parts of a unit's `[Install]` section.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Install {
@@ -139,6 +141,10 @@ pub(super) fn render(canvas: &mut Canvas<'_>) {
         if find(canvas, unit).is_some() {
             canvas.symlink(&format!("{ADMINISTRATOR}/{unit}"), "/dev/null");
         }
+    }
+    // It would have sshd listen on AF_VSOCK and on a local socket, past the packet filter, and fails without vsock.
+    if canvas.resolve(&format!("/usr/lib/systemd/system-generators/{SSH_GENERATOR}")).is_some() {
+        canvas.symlink(&format!("/etc/systemd/system-generators/{SSH_GENERATOR}"), "/dev/null");
     }
     let preset = preset(&canvas.enabled);
     canvas.file("/etc/systemd/system-preset/00-provbuild.preset", preset);

@@ -1,0 +1,58 @@
+//! The files that `provbuild init` writes: short, commented, sound as they are.
+
+use super::fault::{Fault, Faults};
+use super::source::Sources;
+use super::word::{Name, Word};
+
+const PROFILE: &str = include_str!("init/profile.toml");
+const NODES: &str = include_str!("init/nodes.toml");
+
+/// Texts of profile.toml and nodes.toml for a new appliance.
+///
+/// # Errors
+/// The name is not one that an appliance can have.
+pub fn init(name: &str) -> Result<(String, String), Faults> {
+    match Name::parse(name) {
+        Ok(_) => Ok((PROFILE.replace("@NAME@", name), NODES.replace("@NAME@", name))),
+        Err(complaint) => {
+            Err(Faults::new(vec![Fault::new(complaint.message).maybe_help(complaint.help)], Sources::default()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::tests::load_texts;
+
+    #[test]
+    fn the_templates_are_sound_also_with_every_example_uncommented() {
+        let (profile, nodes) = init("mylab").unwrap();
+        let loaded =
+            load_texts(&[("profile.toml", &profile), ("nodes.toml", &nodes)]).unwrap_or_else(|f| panic!("{f}"));
+        assert_eq!(loaded.profile.name, "mylab");
+        assert!(loaded.profile.inventory.nodes.is_empty());
+
+        let (profile, nodes) = (uncommented(&profile), uncommented(&nodes));
+        let loaded =
+            load_texts(&[("profile.toml", &profile), ("nodes.toml", &nodes)]).unwrap_or_else(|f| panic!("{f}"));
+        assert_eq!(loaded.profile.inventory.nodes.len(), 2);
+        assert_eq!(loaded.profile.appliance.users.len(), 1);
+    }
+
+    /// Examples are written `#key = value`, remarks `# Words`.
+    fn uncommented(text: &str) -> String {
+        let line = |line: &str| match line.strip_prefix('#') {
+            Some(example) if !example.starts_with(' ') => format!("{example}\n"),
+            _ => format!("{line}\n"),
+        };
+        text.lines().map(line).collect()
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_a_path_is_refused() {
+        for bad in ["", "../x", "My Lab", "-x"] {
+            assert_eq!(init(bad).unwrap_err().count(), 1, "{bad}");
+        }
+    }
+}
