@@ -1,6 +1,5 @@
 //! The appliance of profiles/debian.toml, with a test's key and nodes, built from the real archive and booted.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use provbuild::manifest::Manifest;
 
 use crate::client::{Asks, Client};
+use crate::common::Project;
 use crate::lab::Lab;
 use crate::machine::{Bus, Firmware, Link, Machine, Spec};
 
@@ -17,18 +17,6 @@ const BOOT: Duration = Duration::from_secs(480);
 const LOGIN: Duration = Duration::from_secs(240);
 
 const SERVER: &str = "10.10.1.1";
-const NODES: &str = r#"
-[[node]]
-hostname = "node1"
-mac = "52:54:00:aa:00:01"
-address = "10.10.1.21"
-
-[[node]]
-hostname = "node2"
-mac = "52:54:00:aa:00:02"
-address = "10.10.1.22"
-"#;
-
 struct Appliance {
     directory: PathBuf,
     manifest: Manifest,
@@ -39,51 +27,18 @@ struct Appliance {
 fn appliance() -> &'static Appliance {
     static BUILT: OnceLock<Appliance> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("appliance");
-        std::fs::create_dir_all(&work).unwrap();
-        let key = work.join("key");
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm-test");
+        std::fs::create_dir_all(&directory).unwrap();
+        let key = directory.join("key");
         if !key.exists() {
             let status = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
             assert!(status.expect("ssh-keygen cannot be run: install openssh-client").success());
         }
-        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let public = std::fs::read_to_string(work.join("key.pub")).unwrap();
-        let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
-        let profile = format!(
-            r#"
-imports = ["{profiles}/debian.toml"]
-nodes = "nodes.toml"
-
-[appliance]
-name = "vm-test"
-
-[appliance.users.tester]
-sudo = true
-ssh-keys = ["{public}"]
-
-[network.provisioning]
-address = "{SERVER}/24"
-dhcp.range = "10.10.1.100-10.10.1.150"
-
-[outputs]
-formats = {{ replace = ["qcow2", "vmdk"] }}
-"#,
-            profiles = profiles.display(),
-            public = public.trim(),
-        );
-        std::fs::write(work.join("profile.toml"), profile).unwrap();
-        std::fs::write(work.join("nodes.toml"), NODES).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_provbuild"))
-            .args(["build", "profile.toml", "--out", "out", "--store"])
-            .arg(std::env::var_os("PROVBUILD_TEST_STORE").map_or_else(|| work.join("store"), PathBuf::from))
-            .current_dir(&work)
-            .output()
-            .unwrap();
-        let (said, listed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
-        assert!(output.status.success(), "provbuild build: {}\n{said}\n{listed}", output.status);
-        let directory = work.join("out/vm-test");
-        let manifest = Manifest::read(&directory).unwrap();
-        Appliance { directory, manifest, key }
+        let public = std::fs::read_to_string(directory.join("key.pub")).unwrap();
+        let user = format!("\n[appliance.users.tester]\nsudo = true\nssh-keys = [{:?}]\n", public.trim());
+        let project = Project::new("vm-test", &["qcow2", "vmdk"], &user);
+        let manifest = project.built(&[]);
+        Appliance { directory: project.out(), manifest, key }
     })
 }
 

@@ -1,12 +1,9 @@
-//! The harness itself, proven against machines that are not ours: the reference pipeline's image, and dnsmasq in the lab.
+//! The harness itself, proven against a server that is not ours: dnsmasq in the lab.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use crate::client::{Asks, Client};
 use crate::lab::{BRIDGE, Lab};
-use crate::machine::{Bus, Firmware, Link, Machine, Spec};
 
 /// The client sees what a DHCP, TFTP server gives it: a peer's namespace would do the same as the appliance.
 #[test]
@@ -48,54 +45,4 @@ fn sandbox_the_pxe_client_reads_a_lease_and_a_file() {
 
     server.kill().unwrap();
     server.wait().unwrap();
-}
-
-fn reference(secure: bool) {
-    let Some(directory) = std::env::var_os("PROVBUILD_REFERENCE_IMAGE").map(PathBuf::from) else {
-        eprintln!(
-            "LEFT OUT: PROVBUILD_REFERENCE_IMAGE names no directory with disk.raw and key (scripts/bench/reference makes one)"
-        );
-        return;
-    };
-    let lab = Lab::new(if secure { "reference-secure" } else { "reference" }, 1);
-    let spec = Spec {
-        name: "reference",
-        disk: Some(directory.join("disk.raw")),
-        bus: Bus::Nvme,
-        firmware: if secure { Firmware::SecureBoot } else { Firmware::Uefi },
-        memory_mib: 1536,
-        nics: vec![(Link::Uplink, "52:54:00:00:00:01".into()), (Link::Tap(0), "52:54:00:00:00:02".into())],
-        user: "root",
-    };
-    let mut machine = Machine::start(&lab, &spec);
-    machine.wait_for("login:", Duration::from_secs(400));
-    let key = private_copy(&lab, &directory.join("key"));
-    machine.wait_for_ssh(&key, Duration::from_secs(200));
-    assert_eq!(machine.ssh(&key, "systemctl is-system-running --wait").unwrap().trim(), "running");
-    let state = machine.ssh(&key, "od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-*").unwrap();
-    assert_eq!(state.trim(), if secure { "1" } else { "0" });
-    // The bridge is a wire between the guest's second card and the lab.
-    machine.ssh(&key, "ip addr add 10.10.1.1/24 dev $(ls /sys/class/net | grep -v lo | tail -n 1)").unwrap();
-    lab.run("ip", &["addr", "add", "10.10.1.2/24", "dev", BRIDGE]);
-    lab.run("ping", &["-c", "1", "-W", "10", "10.10.1.1"]);
-}
-
-/// ssh refuses a key that others may read.
-fn private_copy(lab: &Lab, key: &Path) -> PathBuf {
-    let copy = lab.directory.join("key");
-    let status = Command::new("install").args(["-m", "600"]).args([key, &copy]).status().unwrap();
-    assert!(status.success());
-    copy
-}
-
-#[test]
-#[ignore = "boots a virtual machine"]
-fn vm_the_harness_boots_the_reference_image() {
-    reference(false);
-}
-
-#[test]
-#[ignore = "boots a virtual machine"]
-fn vm_the_harness_boots_the_reference_image_with_secure_boot() {
-    reference(true);
 }

@@ -3,6 +3,9 @@
 //! All of these are slow (a boot takes minutes without KVM) and run one at a time: `tests/run`, or
 //! `cargo test --release --test vm -- --ignored --test-threads=1`. Consoles stay in target/tmp/vm/.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod appliance;
 mod client;
 mod harness;
