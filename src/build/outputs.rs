@@ -54,7 +54,7 @@ pub(super) fn write(
     let disk =
         DiskSpec { root: &root, esp: &rendered.esp, contents: &contents, size: profile.appliance.disk, ids, epoch };
     let artifacts = super::pipeline::timed(progress, Stage::Image, || {
-        Ok::<_, BuildError>(image::write_images(&disk, &machine, &profile.outputs, directory)?)
+        Ok::<_, BuildError>(image::write_images_reusing(&disk, &machine, &profile.outputs, directory, Some(previous))?)
     })?;
     let mut records: Vec<ArtifactRecord> = artifacts
         .iter()

@@ -184,7 +184,7 @@ impl Build<'_> {
         let staging = root.begin(&profile.name).map_err(BuildError::io)?;
         let inputs =
             outputs::Ingredients { profile: &profile, profile_digest: digest, locked: &locked, keys, pack: &pack };
-        let manifest = outputs::write(&inputs, staging.directory(), self.progress)?;
+        let manifest = outputs::write(&inputs, staging.directory(), &self.out.join(&profile.name), self.progress)?;
         let directory = staging.commit().map_err(BuildError::io)?;
         self.stamp(&profile, &manifest, &keys)?;
         Ok(Built { directory, manifest, unchanged: false })
