@@ -5,6 +5,9 @@
 
 use crate::vocab::{Epoch, ImagePath};
 
+/// New contents of a regular file, from the old ones and the image's time.
+pub(super) type Rewrite = fn(&[u8], Epoch) -> Vec<u8>;
+
 /// What happens to a path of the configured tree.
 #[derive(Debug)]
 pub(super) enum Verdict {
@@ -14,7 +17,7 @@ pub(super) enum Verdict {
     /// Keeps a directory and leaves out what is in it.
     Empty,
     /// Replaces the contents of a regular file.
-    Rewrite(fn(&[u8], Epoch) -> Vec<u8>),
+    Rewrite(Rewrite),
 }
 
 const DROP: [&str; 20] = [

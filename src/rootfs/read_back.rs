@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use rayon::prelude::*;
 
 use super::failure::Failure;
-use super::normalise::{Verdict, verdict};
+use super::normalise::{Rewrite, Verdict, verdict};
 use crate::tree::{Content, Kind, Node, PackWriter, Tree};
 use crate::vocab::{Epoch, ImagePath, Mode, Owner};
 
@@ -23,7 +23,7 @@ struct Pending {
     path: ImagePath,
     node: Node,
     size: u64,
-    rewrite: Option<fn(&[u8], Epoch) -> Vec<u8>>,
+    rewrite: Option<Rewrite>,
 }
 
 /// Reads `/` into the pack.
@@ -45,7 +45,10 @@ pub(super) fn read_back(mut pack: PackWriter, epoch: Epoch) -> Result<(), Failur
             .par_iter()
             .map(|file| {
                 let bytes = fs::read(file.path.as_str()).map_err(Failure::io(format!("read {}", file.path)))?;
-                let bytes = file.rewrite.map_or_else(|| bytes.clone(), |rewrite| rewrite(&bytes, epoch));
+                let bytes = match file.rewrite {
+                    Some(rewrite) => rewrite(&bytes, epoch),
+                    None => bytes,
+                };
                 Ok((Content::of(&bytes), bytes))
             })
             .collect::<Result<_, Failure>>()?;
