@@ -78,7 +78,9 @@ fn net_debian_set_is_locked_and_fetched_and_equals_apts_choice() {
 
     let apt = Apt::new(dir.path(), &mirrors);
     let base = base_names(&apt);
-    for packages in [PACKAGES, "systemd-sysv", "openssh-server python3 chrony", "task-xfce-desktop", "default-jre mariadb-server"] {
+    for packages in
+        [PACKAGES, "systemd-sysv", "openssh-server python3 chrony", "task-xfce-desktop", "default-jre mariadb-server"]
+    {
         let start = Instant::now();
         let lock = resolve(&trixie(packages), &again).unwrap();
         eprintln!("{packages}: {} packages in {:?}", lock.packages.len(), start.elapsed());
@@ -87,7 +89,10 @@ fn net_debian_set_is_locked_and_fetched_and_equals_apts_choice() {
         let theirs = apt.choice(&base, packages);
         let only_ours: Vec<_> = ours.difference(&theirs).collect();
         let only_theirs: Vec<_> = theirs.difference(&ours).collect();
-        assert!(only_ours.is_empty() && only_theirs.is_empty(), "{packages}\nours: {only_ours:?}\napt's: {only_theirs:?}");
+        assert!(
+            only_ours.is_empty() && only_theirs.is_empty(),
+            "{packages}\nours: {only_ours:?}\napt's: {only_theirs:?}"
+        );
     }
 }
 

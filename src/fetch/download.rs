@@ -191,7 +191,7 @@ impl<'a> Downloader<'a> {
         }
         file.rewind().map_err(read())?;
         let mut hasher = Hasher::new();
-        hash_into(&mut hasher, file).map_err(read())?;
+        hash_into(&mut hasher, &mut (&mut *file).take(have)).map_err(read())?;
         if have == wanted.size && have > 0 {
             if hasher.clone().finish() == wanted.sha256 {
                 return Ok(Ok(()));
@@ -275,7 +275,12 @@ impl<'a> Downloader<'a> {
     }
 
     /// A small file without known digest, wholly into memory; at most `limit` bytes.
-    pub(super) fn small(&self, mirror: &Url, path: &str, limit: u64) -> Result<Result<Vec<u8>, MirrorError>, FetchError> {
+    pub(super) fn small(
+        &self,
+        mirror: &Url,
+        path: &str,
+        limit: u64,
+    ) -> Result<Result<Vec<u8>, MirrorError>, FetchError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -286,9 +291,7 @@ impl<'a> Downloader<'a> {
                     match answer.reader.take(limit + 1).read_to_end(&mut bytes) {
                         Ok(_) if bytes.len() as u64 > limit => return Ok(Err(MirrorError::TooLarge { limit })),
                         Ok(_) => return Ok(Ok(bytes)),
-                        Err(error) => {
-                            MirrorError::Interrupted { received: bytes.len() as u64, reason: reason(&error) }
-                        }
+                        Err(error) => MirrorError::Interrupted { received: bytes.len() as u64, reason: reason(&error) },
                     }
                 }
             };
@@ -319,7 +322,7 @@ impl Tried {
     }
 }
 
-fn hash_into(hasher: &mut Hasher, file: &mut File) -> io::Result<()> {
+fn hash_into(hasher: &mut Hasher, file: &mut dyn Read) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match file.read(&mut buffer) {

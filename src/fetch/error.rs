@@ -169,7 +169,9 @@ impl Remedy for FetchError {
                 "make room, run `provbuild gc`, or put the store elsewhere; what is stored so far is intact".to_owned()
             }
             FetchError::Io { .. } => "check that the directory exists and may be written".to_owned(),
-            FetchError::StoreFormat { .. } | FetchError::NotAStore(_) => "use another directory for the store".to_owned(),
+            FetchError::StoreFormat { .. } | FetchError::NotAStore(_) => {
+                "use another directory for the store".to_owned()
+            }
             FetchError::Client(_) => "check the proxy settings in the environment".to_owned(),
             FetchError::Keyring(_) => "check the file in `distribution.keyring`".to_owned(),
             FetchError::Stored(_) => "run `provbuild lock` with a network".to_owned(),

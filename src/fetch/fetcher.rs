@@ -104,7 +104,8 @@ impl<'a> Fetcher<'a> {
         let wanted: Vec<Wanted> = missing
             .iter()
             .map(|file| {
-                let by_hash = releases.iter().any(|release| release.locked().suite == file.suite() && release.by_hash());
+                let by_hash =
+                    releases.iter().any(|release| release.locked().suite == file.suite() && release.by_hash());
                 let below = |path: &str| format!("dists/{}/{path}", file.suite());
                 let mut sources = Vec::new();
                 for mirror in &self.mirrors.of_suite(file.suite()).indices {

@@ -48,7 +48,9 @@ impl HostApt {
     /// `texts`: contents, each with whether it is in deb822 format.
     pub fn parse(os_release: &str, texts: &[(bool, String)]) -> Option<HostApt> {
         let value = |key: &str| {
-            os_release.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix('=')?.trim().trim_matches('"')))
+            os_release
+                .lines()
+                .find_map(|line| Some(line.strip_prefix(key)?.strip_prefix('=')?.trim().trim_matches('"')))
         };
         let distribution = match value("ID")? {
             "debian" => DistributionName::Debian,

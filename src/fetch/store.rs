@@ -50,8 +50,11 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let ours = ["lock", "format.new"];
                 let mut entries = fs::read_dir(root).map_err(FetchError::io("read", root))?;
-                let foreign = entries
-                    .any(|entry| entry.is_ok_and(|entry| !ours.iter().any(|name| entry.file_name().to_string_lossy().starts_with(name))));
+                let foreign = entries.any(|entry| {
+                    entry.is_ok_and(|entry| {
+                        !ours.iter().any(|name| entry.file_name().to_string_lossy().starts_with(name))
+                    })
+                });
                 // Another process may have made the store since the look at `format`.
                 if foreign && !format.exists() {
                     return Err(FetchError::NotAStore(root.to_owned()));
@@ -66,13 +69,19 @@ impl Store {
         }
         let path = root.join("lock");
         let open = || {
-            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(FetchError::io("open", &path))
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .map_err(FetchError::io("open", &path))
         };
         if let Ok(alone) = Flock::lock(open()?, FlockArg::LockExclusiveNonblock) {
             clear(&root.join("tmp"))?;
             drop(alone);
         }
-        let users = Flock::lock(open()?, FlockArg::LockShared).map_err(|(_, errno)| FetchError::io("lock", &path)(errno.into()))?;
+        let users = Flock::lock(open()?, FlockArg::LockShared)
+            .map_err(|(_, errno)| FetchError::io("lock", &path)(errno.into()))?;
         Ok(Store { root: root.to_owned(), _users: users })
     }
 

@@ -26,9 +26,17 @@ pub(super) enum Reason {
 #[derive(Debug)]
 pub(super) enum Failure<'a> {
     /// No candidate satisfies a dependency of `owner`.
-    Missing { owner: Id, group: Group<'a> },
+    Missing {
+        owner: Id,
+        group: Group<'a>,
+    },
     /// `wanted` cannot be added: `blocker` (chosen) and it exclude each other by the relation.
-    Conflict { wanted: Id, reason: Reason, blocker: Id, relation: String },
+    Conflict {
+        wanted: Id,
+        reason: Reason,
+        blocker: Id,
+        relation: String,
+    },
     Lock(LockError),
 }
 
@@ -176,7 +184,9 @@ impl<'u, 'a> Selection<'u, 'a> {
             .0
             .iter()
             .map(|relation| match self.universe.find(relation.name) {
-                _ if self.universe.is_excluded(relation.name) => format!("{} is excluded by the profile", relation.name),
+                _ if self.universe.is_excluded(relation.name) => {
+                    format!("{} is excluded by the profile", relation.name)
+                }
                 None => format!("no package is called or provides {}", relation.name),
                 Some(id) => {
                     let candidate = self.universe.get(id);

@@ -55,11 +55,15 @@ impl VerifiedIndex {
         let limit = file.plain_size.unwrap_or(PLAIN_LIMIT).min(PLAIN_LIMIT);
         let mut plain = Vec::new();
         if file.plain_size.is_some() {
-            plain.try_reserve_exact(usize::try_from(limit).unwrap_or(usize::MAX)).map_err(|e| decompress(e.to_string()))?;
+            plain
+                .try_reserve_exact(usize::try_from(limit).unwrap_or(usize::MAX))
+                .map_err(|e| decompress(e.to_string()))?;
         }
         let reader: Box<dyn Read> = match file.compression {
             Compression::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(bytes)),
-            Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(bytes).map_err(|e| decompress(e.to_string()))?),
+            Compression::Zstd => {
+                Box::new(zstd::stream::read::Decoder::new(bytes).map_err(|e| decompress(e.to_string()))?)
+            }
             Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
             Compression::None => Box::new(bytes),
         };

@@ -148,7 +148,7 @@ fn relation<'a>(text: &'a str, architecture: &str) -> Result<Option<Relation<'a>
             _ => return Err(bad()),
         };
         let version = inner[signs..].trim();
-        if version.is_empty() {
+        if !version::is_valid(version) {
             return Err(bad());
         }
         restriction = Some((operator, version));
@@ -200,10 +200,15 @@ mod tests {
     #[test]
     fn every_form_of_relation() {
         assert_eq!(
-            shown("a, b (>= 1:2.0-1),\n c:any | d (<<3) , e:amd64 (= 1)  [amd64], f [i386] | g [!amd64], h [linux-any], i (<2),"),
+            shown(
+                "a, b (>= 1:2.0-1),\n c:any | d (<<3) , e:amd64 (= 1)  [amd64], f [i386] | g [!amd64], h [linux-any], i (<2),"
+            ),
             ["a", "b (>= 1:2.0-1)", "c:any | d (<< 3)", "e:amd64 (= 1)", "h", "i (<= 2)"]
         );
-        assert_eq!(shown("a <!nocheck>, b (>= 1) <stage1>, c (<< 2), d [any-amd64], e [any-arm64]"), ["a", "b (>= 1)", "c (<< 2)", "d"]);
+        assert_eq!(
+            shown("a <!nocheck>, b (>= 1) <stage1>, c (<< 2), d [any-amd64], e [any-arm64]"),
+            ["a", "b (>= 1)", "c (<< 2)", "d"]
+        );
         assert_eq!(shown(""), Vec::<String>::new());
     }
 

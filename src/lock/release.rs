@@ -243,8 +243,8 @@ impl SignedRelease {
         // "updates/main" of Debian's security archive is the component main.
         let components: Vec<&str> =
             words("Components").into_iter().map(|name| name.rsplit('/').next().unwrap_or(name)).collect();
-        let separate_all = architectures.contains(&"all")
-            && !words("No-Support-for-Architecture-all").contains(&"Packages");
+        let separate_all =
+            architectures.contains(&"all") && !words("No-Support-for-Architecture-all").contains(&"Packages");
         let mut indices = Vec::new();
         for component in expected.components {
             if !components.is_empty() && !components.contains(&component.as_str()) {
@@ -328,12 +328,12 @@ fn parse_date(text: &str) -> Option<Epoch> {
     if !matches!(words.next(), Some("UTC" | "GMT" | "+0000" | "Z")) {
         return None;
     }
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = i8::try_from(MONTHS.iter().position(|name| *name == month)?).ok()? + 1;
     let mut clock = clock.split(':').map(|part| part.parse::<i8>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next().unwrap_or(Some(0))?);
-    let time = jiff::civil::DateTime::new(year.parse().ok()?, month, day.parse().ok()?, hour, minute, second, 0).ok()?;
+    let time =
+        jiff::civil::DateTime::new(year.parse().ok()?, month, day.parse().ok()?, hour, minute, second, 0).ok()?;
     let seconds = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
     u32::try_from(seconds).ok().map(Epoch)
 }

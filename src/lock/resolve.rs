@@ -48,11 +48,7 @@ pub fn resolve(distribution: &Distribution, indices: &VerifiedIndices) -> Result
     })
 }
 
-fn choose<'a>(
-    universe: &Universe<'a>,
-    request: &'a Request,
-    indices: &VerifiedIndices,
-) -> Result<Vec<Id>, LockError> {
+fn choose<'a>(universe: &Universe<'a>, request: &'a Request, indices: &VerifiedIndices) -> Result<Vec<Id>, LockError> {
     let mut roots: Vec<(Id, &'static str)> = Vec::new();
     let mut groups: Vec<Group> = Vec::new();
     let mut unknown = Vec::new();
@@ -92,7 +88,9 @@ fn choose<'a>(
         selection = Selection::new(universe);
         let solution: BTreeSet<Id> = solution.into_iter().collect();
         for id in solution {
-            selection.add(id, Reason::Root("requested")).map_err(|failure| Selection::new(universe).explain(failure))?;
+            selection
+                .add(id, Reason::Root("requested"))
+                .map_err(|failure| Selection::new(universe).explain(failure))?;
         }
         selection.settle().map_err(|failure| Selection::new(universe).explain(failure))?;
     }

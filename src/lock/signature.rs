@@ -167,8 +167,7 @@ impl Helper<'_> {
     fn judge_good(&self, good: &GoodChecksum) -> Outcome {
         let certificate = good.ka.cert();
         let key = certificate.fingerprint().to_hex();
-        let rejected =
-            |reason: String| Outcome::Bad(SignatureError::Rejected { key: key.clone(), reason });
+        let rejected = |reason: String| Outcome::Bad(SignatureError::Rejected { key: key.clone(), reason });
         let now = match certificate.with_policy(self.policy, time(self.at)) {
             Ok(now) => now,
             Err(error) => return rejected(error.to_string()),
@@ -196,15 +195,17 @@ fn judge_bad(error: &VerificationError) -> Outcome {
             let issuer = sig.get_issuers().into_iter().next();
             Outcome::Unknown(issuer.map_or_else(|| "an unnamed key".to_owned(), |handle| format!("{handle:X}")))
         }
-        VerificationError::UnboundKey { cert, error, .. } => Outcome::Bad(SignatureError::Rejected {
-            key: cert.fingerprint().to_hex(),
-            reason: error.to_string(),
-        }),
+        VerificationError::UnboundKey { cert, error, .. } => {
+            Outcome::Bad(SignatureError::Rejected { key: cert.fingerprint().to_hex(), reason: error.to_string() })
+        }
         VerificationError::BadKey { ka, error, .. } => {
             let key = ka.cert().fingerprint().to_hex();
-            let revoked = matches!(ka.cert().revocation_status(&StandardPolicy::new(), None), RevocationStatus::Revoked(_));
+            let revoked =
+                matches!(ka.cert().revocation_status(&StandardPolicy::new(), None), RevocationStatus::Revoked(_));
             Outcome::Bad(match () {
-                () if matches!(error.downcast_ref(), Some(openpgp::Error::Expired(_))) => SignatureError::Expired { key },
+                () if matches!(error.downcast_ref(), Some(openpgp::Error::Expired(_))) => {
+                    SignatureError::Expired { key }
+                }
                 () if revoked => SignatureError::Revoked { key },
                 () => SignatureError::Rejected { key, reason: error.to_string() },
             })
@@ -212,9 +213,9 @@ fn judge_bad(error: &VerificationError) -> Outcome {
         VerificationError::BadSignature { ka, error, .. } => {
             let key = ka.cert().fingerprint().to_hex();
             Outcome::Bad(match error.downcast_ref::<openpgp::Error>() {
-                Some(openpgp::Error::Expired(_) | openpgp::Error::NotYetLive(_) | openpgp::Error::PolicyViolation(..)) => {
-                    SignatureError::Rejected { key, reason: error.to_string() }
-                }
+                Some(
+                    openpgp::Error::Expired(_) | openpgp::Error::NotYetLive(_) | openpgp::Error::PolicyViolation(..),
+                ) => SignatureError::Rejected { key, reason: error.to_string() },
                 _ => SignatureError::Altered { key },
             })
         }

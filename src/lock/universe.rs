@@ -265,11 +265,8 @@ impl<'a> Universe<'a> {
     /// The fields that a lock needs.
     pub(super) fn locked(&self, id: Id) -> Result<LockedPackage, LockError> {
         let candidate = self.get(id);
-        let bad = |what| LockError::Stanza {
-            suite: candidate.suite.to_owned(),
-            package: candidate.name.to_owned(),
-            what,
-        };
+        let bad =
+            |what| LockError::Stanza { suite: candidate.suite.to_owned(), package: candidate.name.to_owned(), what };
         let field = |name| candidate.stanza.get(name);
         let path = field("Filename").filter(|path| is_safe_path(path)).ok_or_else(|| bad("it has no safe Filename"))?;
         let path = path.strip_prefix("./").unwrap_or(path);
