@@ -191,7 +191,7 @@ impl<'a> Downloader<'a> {
         }
         file.rewind().map_err(read())?;
         let mut hasher = Hasher::new();
-        hash_into(&mut hasher, file).map_err(read())?;
+        hash_into(&mut hasher, &mut (&mut *file).take(have)).map_err(read())?;
         if have == wanted.size && have > 0 {
             if hasher.clone().finish() == wanted.sha256 {
                 return Ok(Ok(()));
@@ -322,7 +322,7 @@ impl Tried {
     }
 }
 
-fn hash_into(hasher: &mut Hasher, file: &mut File) -> io::Result<()> {
+fn hash_into(hasher: &mut Hasher, file: &mut dyn Read) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match file.read(&mut buffer) {

@@ -160,20 +160,40 @@ pub(super) mod tests {
             main: vec![Url::parse("http://mirror.test/debian").unwrap()],
             security: vec![Url::parse("http://mirror.test/debian-security/").unwrap()],
         };
-        insta::assert_snapshot!(show(&Mirrors::new(&distribution(DistributionName::Debian), Some(&host))), @"");
-        insta::assert_snapshot!(show(&Mirrors::new(&distribution(DistributionName::Ubuntu), Some(&host))), @"");
+        insta::assert_snapshot!(show(&Mirrors::new(&distribution(DistributionName::Debian), Some(&host))), @r"
+        indices: http://mirror.test/debian http://ftp.debian.org/debian
+        packages: http://mirror.test/debian http://ftp.debian.org/debian
+        security indices: http://mirror.test/debian-security/ http://security.debian.org/debian-security
+        security packages: http://mirror.test/debian-security/ http://security.debian.org/debian-security
+        ");
+        insta::assert_snapshot!(show(&Mirrors::new(&distribution(DistributionName::Ubuntu), Some(&host))), @r"
+        indices: http://archive.ubuntu.com/ubuntu
+        packages: http://archive.ubuntu.com/ubuntu
+        security indices: http://security.ubuntu.com/ubuntu
+        security packages: http://security.ubuntu.com/ubuntu
+        ");
     }
 
     #[test]
     fn a_snapshot_gives_the_indices_and_any_mirror_the_packages() {
         let mut debian = distribution(DistributionName::Debian);
         debian.snapshot = Some("20260912T000000Z".to_owned());
-        insta::assert_snapshot!(show(&Mirrors::new(&debian, None)), @"");
+        insta::assert_snapshot!(show(&Mirrors::new(&debian, None)), @r"
+        indices: https://snapshot.debian.org/archive/debian/20260912T000000Z
+        packages: http://ftp.debian.org/debian https://snapshot.debian.org/archive/debian/20260912T000000Z
+        security indices: https://snapshot.debian.org/archive/debian-security/20260912T000000Z
+        security packages: http://security.debian.org/debian-security https://snapshot.debian.org/archive/debian-security/20260912T000000Z
+        ");
         let mut ubuntu = distribution(DistributionName::Ubuntu);
         ubuntu.snapshot = Some("20260912T000000Z".to_owned());
         ubuntu.mirrors =
             vec![Url::parse("https://snap.test/@SNAPSHOTID@/u").unwrap(), Url::parse("http://live.test").unwrap()];
-        insta::assert_snapshot!(show(&Mirrors::new(&ubuntu, None)), @"");
+        insta::assert_snapshot!(show(&Mirrors::new(&ubuntu, None)), @r"
+        indices: https://snap.test/20260912T000000Z/u https://snapshot.ubuntu.com/ubuntu/20260912T000000Z
+        packages: http://live.test/ https://snap.test/20260912T000000Z/u https://snapshot.ubuntu.com/ubuntu/20260912T000000Z
+        security indices: https://snap.test/20260912T000000Z/u https://snapshot.ubuntu.com/ubuntu/20260912T000000Z
+        security packages: http://live.test/ https://snap.test/20260912T000000Z/u https://snapshot.ubuntu.com/ubuntu/20260912T000000Z
+        ");
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn relation<'a>(text: &'a str, architecture: &str) -> Result<Option<Relation<'a>
             _ => return Err(bad()),
         };
         let version = inner[signs..].trim();
-        if version.is_empty() {
+        if !version::is_valid(version) {
             return Err(bad());
         }
         restriction = Some((operator, version));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::Project;
+use crate::common::project::Project;
 use crate::judge;
 
 /// Cuts a partition out of a raw disk, sparse: (first, last) sector from sgdisk.

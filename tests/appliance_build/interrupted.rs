@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::Project;
+use crate::common::project::Project;
 use crate::{digests, judge};
 
 /// Processes that run a program, by /proc.
@@ -52,7 +52,7 @@ fn net_a_build_killed_at_any_moment_leaves_the_store_and_out_intact() {
             let _ = std::fs::remove_dir_all(store.join("stages"));
         }
         // A changed node makes the image stage necessary in every round; `out` keeps the finished build until then.
-        let nodes = crate::common::NODES.replace("10.10.1.21", &format!("10.10.1.{}", 31 + round));
+        let nodes = crate::common::project::NODES.replace("10.10.1.21", &format!("10.10.1.{}", 31 + round));
         std::fs::write(project.directory.join("nodes.toml"), nodes).unwrap();
         let before = digests(&project.out());
 
@@ -80,7 +80,7 @@ fn net_a_build_killed_at_any_moment_leaves_the_store_and_out_intact() {
     }
     assert!(interrupted >= 8, "only {interrupted} of 20 builds were killed before their end (seed {seed})");
 
-    std::fs::write(project.directory.join("nodes.toml"), crate::common::NODES).unwrap();
+    std::fs::write(project.directory.join("nodes.toml"), crate::common::project::NODES).unwrap();
     assert!(command().status().unwrap().success(), "the build after the killed ones (seed {seed})");
     assert_eq!(digests(&project.out()), finished, "seed {seed}");
     let left: Vec<PathBuf> = std::fs::read_dir(project.directory.join("out"))
@@ -98,7 +98,7 @@ fn net_a_full_disk_is_reported_and_the_next_build_goes_on() {
     let project = Project::new("full", &["vmdk"], "");
     project.built(&[]);
     let before = digests(&project.out());
-    let nodes = crate::common::NODES.replace("10.10.1.21", "10.10.1.41");
+    let nodes = crate::common::project::NODES.replace("10.10.1.21", "10.10.1.41");
     std::fs::write(project.directory.join("nodes.toml"), nodes).unwrap();
 
     // `out` on a file system with no room for an image; the finished build is there.

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::Project;
+use crate::common::project::Project;
 use crate::digests;
 
 const FORMATS: [&str; 5] = ["ova", "vmdk", "vmx", "qcow2", "raw"];
@@ -71,7 +71,7 @@ fn net_what_has_not_changed_is_not_done_again() {
     assert_eq!(digests(&project.out()), before);
 
     // Another address for one node: the packages stay as they are, the image changes.
-    let nodes = crate::common::NODES.replace("10.10.1.21", "10.10.1.31");
+    let nodes = crate::common::project::NODES.replace("10.10.1.21", "10.10.1.31");
     std::fs::write(project.directory.join("nodes.toml"), nodes).unwrap();
     let plan = Command::new(env!("CARGO_BIN_EXE_provbuild"))
         .args(["plan", "profile.toml", "--store"])
@@ -93,7 +93,7 @@ fn net_what_has_not_changed_is_not_done_again() {
     );
 
     // And back: the bytes of before.
-    std::fs::write(project.directory.join("nodes.toml"), crate::common::NODES).unwrap();
+    std::fs::write(project.directory.join("nodes.toml"), crate::common::project::NODES).unwrap();
     project.built(&["--offline"]);
     assert_eq!(digests(&project.out()), before);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use provbuild::manifest::Manifest;
 
 use crate::client::{Asks, Client};
-use crate::common::Project;
+use crate::common::project::Project;
 use crate::lab::Lab;
 use crate::machine::{Bus, Firmware, Link, Machine, Spec};
 
