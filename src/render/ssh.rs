@@ -59,6 +59,7 @@ ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N \"\" -C \"\" -f {key}.new
 ExecStart=/usr/bin/sync
 ExecStart=/usr/bin/mv {key}.new.pub {key}.pub
 ExecStart=/usr/bin/mv {key}.new {key}
+ExecStart=/usr/bin/sync
 
 [Install]
 WantedBy=ssh.service

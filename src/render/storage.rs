@@ -54,7 +54,7 @@ Wants=systemd-udev-trigger.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecCondition=/bin/sh -c 'udevadm settle --timeout=120; test -e /dev/disk/by-label/{STATE_LABEL}'
+ExecCondition=/bin/sh -c 'udevadm settle --timeout=300; test -e /dev/disk/by-label/{STATE_LABEL}'
 ExecStart=/usr/bin/systemctl start var-lib-provbuild.mount
 
 [Install]
