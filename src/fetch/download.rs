@@ -304,8 +304,13 @@ impl<'a> Downloader<'a> {
 }
 
 impl Tried {
+    /// A mirror that was asked by digest and by name, and has neither, stands here once.
     pub(super) fn add(&mut self, mirror: &Url, error: MirrorError) {
-        self.0.push((shown(mirror), error));
+        let mirror = shown(mirror);
+        let said = matches!(self.0.last(), Some((last, MirrorError::Missing)) if *last == mirror);
+        if !(said && matches!(error, MirrorError::Missing)) {
+            self.0.push((mirror, error));
+        }
     }
 
     /// Whether the mirrors work but do not have this one file as it should be.

@@ -211,7 +211,11 @@ fn wrong_index_digest_and_rollback_from_a_mirror() {
     let (store, url) = (case.store(), case.server.url());
     let urls = std::slice::from_ref(&url);
     case.server.fault("main/binary-amd64", Fault::Status(404));
-    insta::assert_snapshot!(case.told(&case.lock(&store, urls, None).unwrap_err()), @"");
+    insta::assert_snapshot!(case.told(&case.lock(&store, urls, None).unwrap_err()), @r"
+    error: no mirror gives a usable index of trixie
+      http://MIRROR/: it has no such file (404)
+    help: check the network and http_proxy; name a mirror that can be reached in `distribution.mirrors`; set `distribution.snapshot`; or build the other distribution's profile if its archive can be reached
+    ");
     case.server.fault("main/binary-amd64", Fault::Altered);
     let text = case.told(&case.lock(&store, urls, None).unwrap_err());
     assert!(text.contains("it gives other content: SHA-256"), "{text}");
@@ -222,7 +226,11 @@ fn wrong_index_digest_and_rollback_from_a_mirror() {
     older.date -= 3600;
     older.packages = case.archive.packages.clone();
     older.publish(&case.key);
-    insta::assert_snapshot!(case.told(&case.lock(&store, urls, None).unwrap_err()), @"");
+    insta::assert_snapshot!(case.told(&case.lock(&store, urls, None).unwrap_err()), @r"
+    error: no mirror gives a usable index of trixie
+      http://MIRROR/: the index of trixie of 2026-08-31 23:00 UTC is older than the one of 2026-09-01 00:00 UTC that was used before
+    help: the mirror is behind or replays old files: use another one, or set `distribution.snapshot` if the older state is wanted
+    ");
     // A new store does not know; the lock does.
     let fresh = Store::open(&case.dir.path().join("fresh")).unwrap();
     assert!(case.lock(&fresh, urls, Some(&lock)).is_err());
