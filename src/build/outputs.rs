@@ -24,10 +24,12 @@ pub(super) struct Ingredients<'a> {
     pub(super) pack: &'a Pack,
 }
 
-/// Fills `directory` with the artifacts and their manifest.
+/// Fills `directory` with the artifacts and their manifest. `previous` is where an earlier build may lie: what did not change
+/// is taken from it, and the bytes are the same without.
 pub(super) fn write(
     inputs: &Ingredients<'_>,
     directory: &Path,
+    previous: &Path,
     progress: &dyn Progress,
 ) -> Result<Manifest, BuildError> {
     let profile = inputs.profile;
