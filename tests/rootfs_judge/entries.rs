@@ -40,6 +40,30 @@ fn names(text: &str) -> BTreeMap<u64, String> {
     text.lines().filter_map(name).collect()
 }
 
+/// Digest of a file's bytes; of the account files, without what the order of installation decides: the order of lines and
+/// the numbers, in shadow files also the form of "no password" and the ageing fields that pwconv(8) fills in.
+fn digest(path: &str, bytes: &[u8]) -> Digest {
+    let blank: &[usize] = match path {
+        "/etc/passwd" => &[2, 3],
+        "/etc/group" => &[2],
+        "/etc/shadow" => &[2, 3, 4, 5, 6, 7],
+        "/etc/gshadow" => &[],
+        _ => return Digest::of(bytes),
+    };
+    let text = std::str::from_utf8(bytes).unwrap();
+    let line = |line: &str| {
+        let fields = line.split(':').enumerate().map(|(index, field)| match field {
+            _ if blank.contains(&index) => "",
+            "x" | "!" | "!*" | "*" if path.ends_with("shadow") && index == 1 => "none",
+            field => field,
+        });
+        fields.collect::<Vec<_>>().join(":")
+    };
+    let mut lines: Vec<String> = text.lines().map(line).collect();
+    lines.sort();
+    Digest::of(lines.join("\n").as_bytes())
+}
+
 struct Raw {
     entry: Entry,
     ids: (u64, u64),
@@ -112,7 +136,7 @@ pub(crate) fn of_tar(path: &Path) -> Entries {
             _ => {
                 let mut bytes = Vec::new();
                 entry.read_to_end(&mut bytes).unwrap();
-                let digest = Digest::of(&bytes);
+                let digest = digest(&path, &bytes);
                 if matches!(path.as_str(), "/etc/passwd" | "/etc/group") {
                     texts.insert(path.clone(), String::from_utf8(bytes).unwrap());
                 }
@@ -134,6 +158,9 @@ pub(crate) fn of_pack(pack: &Pack) -> Entries {
         let mut link = None;
         let what = match &node.kind {
             Kind::Directory => What::Directory,
+            Kind::File(content) if path.as_str().starts_with("/etc/") => {
+                What::File(digest(path.as_str(), &pack.read(content).unwrap()))
+            }
             Kind::File(content) => What::File(content.digest),
             Kind::Symlink { target } => What::Symlink(target.clone()),
             Kind::CharDevice { major, minor } => What::Device('c', *major, *minor),
