@@ -24,10 +24,11 @@ pub(super) struct Ingredients<'a> {
     pub(super) pack: &'a Pack,
 }
 
-/// Fills `directory` with the artifacts and their manifest.
+/// Fills `directory` with the artifacts and their manifest; `previous` may hold those of the build before.
 pub(super) fn write(
     inputs: &Ingredients<'_>,
     directory: &Path,
+    previous: &Path,
     progress: &dyn Progress,
 ) -> Result<Manifest, BuildError> {
     let profile = inputs.profile;
