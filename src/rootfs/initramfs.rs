@@ -50,7 +50,6 @@ pub(super) fn make(runner: &Runner) -> Result<(), Failure> {
     )?;
     put("/etc/initramfs-tools/modules", module_list())?;
     for version in &versions {
-        runner.run("depmod", &[version])?;
         runner.run("mkinitramfs", &["-o", &format!("/boot/initrd.img-{version}"), version])?;
     }
     Ok(())
