@@ -156,8 +156,8 @@ fn sandbox_two_packages_with_one_path_are_named_whatever_thread_came_first() {
         let two = deb(directory.path(), "two", |tar| file(tar, "./bin/tool", b"2"));
         insta::allow_duplicates! {
             insta::assert_snapshot!(refused(&[two, one]), @r#"
-            /usr/bin/tool: shipped by one and by two, and neither replaces the other
-            help: exclude one of the two: distribution.exclude = ["two"]
+            /usr/bin/tool: shipped by two and by one, and neither replaces the other
+            help: exclude one of the two: distribution.exclude = ["one"]
             "#);
         }
     }

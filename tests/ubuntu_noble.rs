@@ -30,12 +30,14 @@ impl Noble {
         archive.add_debs(&debs);
         archive.publish(&key);
         fs::write(dir.join("key.pgp"), key.keyring()).unwrap();
+        let packages: Vec<&str> = archive.packages.lines().filter_map(|line| line.strip_prefix("Package: ")).collect();
+        assert_eq!(packages.len(), 90);
         fs::write(
             dir.join("profile.toml"),
             format!(
                 "[appliance]\nname = \"noble\"\ndisk = \"2GiB\"\n\n[distribution]\nname = \"ubuntu\"\nrelease = \"24.04\"\n\
                  mirrors = [\"{}\"]\ncomponents = {{ replace = [\"main\"] }}\npockets = {{ replace = [] }}\n\
-                 keyring = \"key.pgp\"\nkernel = \"none\"\n\n[network.provisioning]\naddress = \"10.10.1.1/24\"\n\n\
+                 keyring = \"key.pgp\"\nkernel = \"none\"\npackages = {packages:?}\n\n[network.provisioning]\naddress = \"10.10.1.1/24\"\n\n\
                  [outputs]\nformats = {{ replace = [\"raw\", \"vmdk\"] }}\n",
                 archive.url()
             ),

@@ -53,7 +53,9 @@ impl BuildError {
             }
             // There, "no space" speaks of namespaces.
             BuildError::Rootfs(RootfsError::Sandbox(_)) => return false,
-            BuildError::Fetch(FetchError::DiskFull(_)) => return true,
+            BuildError::Fetch(FetchError::DiskFull(_)) | BuildError::Image(ImageError::HostDiskFull { .. }) => {
+                return true;
+            }
             _ => {}
         }
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
