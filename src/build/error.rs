@@ -47,6 +47,9 @@ impl BuildError {
 
     /// Whether a full disk is what stopped the build.
     pub fn is_disk_full(&self) -> bool {
+        if matches!(self, BuildError::Image(ImageError::HostDiskFull { .. })) {
+            return true;
+        }
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {
             if let Some(io) = error.downcast_ref::<io::Error>()

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::common::project::Project;
 use crate::digests;
 
-const FORMATS: [&str; 5] = ["ova", "vmdk", "vmx", "qcow2", "raw"];
+/// Not raw: its 25 GiB of zeros take minutes to read, and images.rs compares the others with it.
+const FORMATS: [&str; 4] = ["ova", "vmdk", "vmx", "qcow2"];
 
 #[test]
 #[ignore = "builds an appliance from the real archive, twice"]
