@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules that decide what the `rootfs` stage makes; everything else may change without a new root file system.
-const ROOTFS: [&str; 4] = ["src/exec", "src/rootfs", "src/tree", "src/vocab"];
-const ALL: [&str; 4] = ["src", "crates", "Cargo.lock", "build.rs"];
+const ROOTFS: [&str; 7] = ["src/exec", "src/rootfs", "src/tree", "src/vocab", "Cargo.lock", "Cargo.toml", "build.rs"];
+const ALL: [&str; 5] = ["src", "crates", "Cargo.lock", "Cargo.toml", "build.rs"];
 
 fn main() {
     println!("cargo:rerun-if-changed=src");
     println!("cargo:rerun-if-changed=crates");
     println!("cargo:rerun-if-changed=Cargo.lock");
+    println!("cargo:rerun-if-changed=Cargo.toml");
     println!("cargo:rustc-env=PROVBUILD_ROOTFS_CODE={:032x}", fingerprint(&ROOTFS));
     println!("cargo:rustc-env=PROVBUILD_CODE={:032x}", fingerprint(&ALL));
 }

@@ -9,7 +9,7 @@ use crate::lock::{Drift, LockError};
 use crate::manifest::ManifestError;
 use crate::profile::Faults;
 use crate::render::RenderError;
-use crate::rootfs::RootfsError;
+use crate::rootfs::{Failure, RootfsError};
 use crate::tree::{Conflict, PackError};
 use crate::vocab::Remedy;
 
@@ -47,8 +47,15 @@ impl BuildError {
 
     /// Whether a full disk is what stopped the build.
     pub fn is_disk_full(&self) -> bool {
-        if matches!(self, BuildError::Image(ImageError::HostDiskFull { .. })) {
-            return true;
+        match self {
+            BuildError::Rootfs(RootfsError::Work { failure, .. }) => {
+                return matches!(failure, Failure::Pack { disk_full: true, .. });
+            }
+            // There, "no space" speaks of namespaces.
+            BuildError::Rootfs(RootfsError::Sandbox(_)) => return false,
+            BuildError::Fetch(FetchError::DiskFull(_)) => return true,
+            BuildError::Image(ImageError::HostDiskFull { .. }) => return true,
+            _ => {}
         }
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {

@@ -5,13 +5,15 @@
 //! out/.NAME.new-PID      a build in progress; what a killed build left is removed by the next one
 //! out/NAME               the last finished build
 //! ```
-//! Invariant: `out/NAME` is the complete result of one build at every moment, or absent.
+//! Invariant: `out/NAME` is the complete result of one build at every moment, or absent (a file system that cannot exchange
+//! two directories has a moment without one).
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
 use serde::{Deserialize, Serialize};
 
@@ -72,9 +74,15 @@ impl Staging {
     /// Puts the directory in place; a former one is removed after the swap.
     pub(super) fn commit(mut self) -> Result<PathBuf, PathFault> {
         if self.target.exists() {
-            renameat2(AT_FDCWD, &self.directory, AT_FDCWD, &self.target, RenameFlags::RENAME_EXCHANGE)
-                .map_err(|errno| (self.target.clone(), errno.into()))?;
-            fs::remove_dir_all(&self.directory).map_err(at(&self.directory))?;
+            match renameat2(AT_FDCWD, &self.directory, AT_FDCWD, &self.target, RenameFlags::RENAME_EXCHANGE) {
+                Ok(()) => fs::remove_dir_all(&self.directory).map_err(at(&self.directory))?,
+                // Network and shared file systems cannot exchange: the old one goes first.
+                Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                    fs::remove_dir_all(&self.target).map_err(at(&self.target))?;
+                    fs::rename(&self.directory, &self.target).map_err(at(&self.target))?;
+                }
+                Err(errno) => return Err((self.target.clone(), errno.into())),
+            }
         } else {
             fs::rename(&self.directory, &self.target).map_err(at(&self.target))?;
         }

@@ -200,7 +200,7 @@ impl Build<'_> {
         let fetched = timed(self.progress, Stage::Fetch, || self.fetcher(store, profile).packages(&locked.lock))?;
         let packages: Vec<PackageFile> =
             fetched.into_iter().map(|package| PackageFile { name: package.locked.name, path: package.path }).collect();
-        let log = store.root().join(format!("rootfs-{}.log", profile.name));
+        let log = store.root().join(format!("rootfs-{}-{}.log", profile.name, keys.rootfs.short()));
         let directory = timed(self.progress, Stage::Rootfs, || {
             store.stage(&keys.rootfs, |directory| {
                 let epoch = locked.lock.epoch;

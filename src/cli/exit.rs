@@ -6,7 +6,7 @@ use crate::fetch::{FetchError, MirrorError, Tried};
 
 pub(super) const TABLE: &str = "Exit codes:
    0  done
-   1  provbuild itself failed: please report it
+   1  provbuild itself failed: please report it (101 likewise)
    2  wrong arguments
    3  faults in the profile or the nodes
    4  the lock does not cover the profile, or the packages cannot be resolved
@@ -79,7 +79,7 @@ impl From<&RunError> for Exit {
     fn from(error: &RunError) -> Self {
         match error {
             RunError::Manifest(_) | RunError::Io { .. } => Exit::Io,
-            RunError::NoDisk(_) | RunError::Qemu(_) | RunError::Ended(_) => Exit::Machine,
+            RunError::NoDisk(_) | RunError::OtherBase(_) | RunError::Qemu(_) | RunError::Ended(_) => Exit::Machine,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::exec::qemu::{self, Acceleration, Firmware, QemuError};
 use crate::manifest::{Manifest, ManifestError};
-use crate::vocab::Remedy;
+use crate::vocab::{Digest, Remedy};
 
 /// What `run` is asked for.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub enum RunError {
     Qemu(#[from] QemuError),
     #[error("{step}: {source}")]
     Io { step: String, source: io::Error },
+    #[error("{}: it was kept from another build of this appliance", .0.display())]
+    OtherBase(PathBuf),
     #[error("qemu ended with {0}")]
     Ended(String),
 }
@@ -45,6 +47,9 @@ impl Remedy for RunError {
         match self {
             RunError::NoDisk(_) => Some("add \"qcow2\" to outputs.formats and build again".into()),
             RunError::Qemu(error) => error.help(),
+            RunError::OtherBase(_) => Some(
+                "name another file, or remove this one and the .base file beside it: what it kept is lost then".into(),
+            ),
             RunError::Manifest(_) => Some("build the profile first".into()),
             _ => None,
         }
@@ -60,9 +65,7 @@ pub fn run(directory: &Path, options: &RunOptions) -> Result<(), RunError> {
         .tempdir()
         .map_err(|source| RunError::Io { step: "make a temporary directory".into(), source })?;
     let overlay = options.keep.clone().unwrap_or_else(|| scratch.path().join("system.qcow2"));
-    if !overlay.exists() {
-        qemu::make_overlay(&disk.0, disk.1, &overlay)?;
-    }
+    prepare_overlay(&overlay, &disk)?;
     let firmware = Firmware::find(options.secure_boot.unwrap_or(manifest.machine.secure_boot))?;
     let variables = scratch.path().join("efi-variables.fd");
     std::fs::copy(&firmware.variables, &variables)
@@ -70,7 +73,10 @@ pub fn run(directory: &Path, options: &RunOptions) -> Result<(), RunError> {
     let acceleration = Acceleration::probe();
     let arguments = arguments(&manifest, &overlay, &firmware, &variables, acceleration, options);
     if options.print {
-        println!("{} {}", qemu::PROGRAM, arguments.join(" "));
+        let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
+        println!("{} {}", qemu::PROGRAM, words.join(" "));
+        // The command names files of this directory: it stays for whoever runs it.
+        let _ = scratch.keep();
         return Ok(());
     }
     let status = Command::new(qemu::PROGRAM)
@@ -81,11 +87,43 @@ pub fn run(directory: &Path, options: &RunOptions) -> Result<(), RunError> {
     if status.success() { Ok(()) } else { Err(RunError::Ended(status.to_string())) }
 }
 
+/// Makes the overlay, or checks that a kept one belongs to this very disk: over another one it would be a broken file system.
+fn prepare_overlay(overlay: &Path, disk: &BaseDisk) -> Result<(), RunError> {
+    let mut note = overlay.as_os_str().to_owned();
+    note.push(".base");
+    let note = PathBuf::from(note);
+    if !overlay.exists() {
+        qemu::make_overlay(&disk.path, disk.format, overlay)?;
+        return std::fs::write(&note, disk.sha256.to_string())
+            .map_err(|source| RunError::Io { step: format!("write {}", note.display()), source });
+    }
+    let base = std::fs::read_to_string(&note)
+        .map_err(|source| RunError::Io { step: format!("read {}", note.display()), source })?;
+    if base.trim() == disk.sha256.to_string() { Ok(()) } else { Err(RunError::OtherBase(overlay.to_owned())) }
+}
+
+/// A word as a POSIX shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:,=+@%".contains(&b);
+    match !word.is_empty() && word.bytes().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+/// A finished disk that must not be written.
+struct BaseDisk {
+    path: PathBuf,
+    /// As qemu-img calls it.
+    format: &'static str,
+    sha256: Digest,
+}
+
 /// The first disk that QEMU can use as a backing file, with its format's name.
-fn disk_of(directory: &Path, manifest: &Manifest) -> Result<(PathBuf, &'static str), RunError> {
+fn disk_of(directory: &Path, manifest: &Manifest) -> Result<BaseDisk, RunError> {
     for (kind, format) in [("qcow2", "qcow2"), ("raw", "raw"), ("vmdk", "vmdk")] {
         if let Some(artifact) = manifest.artifacts.iter().find(|artifact| artifact.kind == kind) {
-            return Ok((directory.join(&artifact.file), format));
+            return Ok(BaseDisk { path: directory.join(&artifact.file), format, sha256: artifact.sha256 });
         }
     }
     Err(RunError::NoDisk(directory.to_owned()))

@@ -34,3 +34,4 @@ pub use release::{Expectation, IndexFile, ReleaseError, SignedRelease, Unverifie
 pub use request::{Drift, Request, distribution_name, request_digest};
 pub use resolve::resolve;
 pub use signature::SignatureError;
+pub(crate) use version::compare as compare_versions;

@@ -4,10 +4,10 @@
 //! while the state disk outlives the image and keeps the old numbers. The accounts below are therefore made before any
 //! package is configured; the packages find them and leave them as they are.
 
-use std::fs;
 use std::io;
 
 use super::failure::Failure;
+use super::in_tree;
 use super::unpack::Unpacked;
 
 /// One account: made only where `package` is installed.
@@ -47,7 +47,7 @@ const NOGROUP: u32 = 65534;
 
 /// Adds the accounts to passwd(5), group(5), shadow(5) and gshadow(5), where those files exist.
 pub(super) fn reserve(packages: &[Unpacked]) -> Result<(), Failure> {
-    let installed = |name: &str| packages.iter().any(|package| package.deb.control.package() == name);
+    let installed = |name: &str| packages.iter().any(|package| package.control.package() == name);
     let wanted: Vec<&Account> = ACCOUNTS.iter().filter(|account| installed(account.package)).collect();
     let group = |account: &Account| if IN_NOGROUP.contains(&account.name) { NOGROUP } else { account.id };
     append("/etc/passwd", &wanted, |a| {
@@ -59,15 +59,15 @@ pub(super) fn reserve(packages: &[Unpacked]) -> Result<(), Failure> {
 }
 
 fn append(path: &str, accounts: &[&Account], line: impl Fn(&Account) -> Option<String>) -> Result<(), Failure> {
-    let mut text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let mut text = match in_tree::read(path) {
+        Ok(bytes) => bytes,
         // shadow files are made later, from what passwd and group say then.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Failure::io(format!("read {path}"))(error)),
     };
     for line in accounts.iter().filter_map(|account| line(account)) {
-        text.push_str(&line);
-        text.push('\n');
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
     }
-    fs::write(path, text).map_err(Failure::io(format!("write {path}")))
+    in_tree::rewrite(path, &text).map_err(Failure::io(format!("write {path}")))
 }

@@ -6,31 +6,38 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, PermissionsExt, fchown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use super::deb::Control;
 use super::failure::Failure;
+use super::in_tree;
+use super::log::Log;
 use super::unpack::Unpacked;
 use crate::exec::sandbox::Restrictions;
 use crate::vocab::Epoch;
 
 /// Where dpkg holds the control files of the package that it is unpacking.
 const UNPACKING: &str = "/var/lib/dpkg/tmp.ci";
-/// How much of the log an error carries, in bytes.
-const TAIL: u64 = 4096;
+
+/// Programs that packages run again and again while they are configured, and that are run once, or not at all, when all are:
+/// the initramfs and the certificates' links are made at the end, host keys at the appliance's first boot.
+const DEFERRED: [&str; 3] = ["/usr/sbin/update-initramfs", UPDATE_CERTIFICATES, "/usr/bin/ssh-keygen"];
+const UPDATE_CERTIFICATES: &str = "/usr/sbin/update-ca-certificates";
 
 /// Runs programs of the target: a fixed environment, restricted, everything that they say into the log.
 pub(super) struct Runner {
-    log: File,
-    restrictions: std::sync::Arc<Restrictions>,
+    log: Log,
+    restrictions: Arc<Restrictions>,
     epoch: Epoch,
 }
 
 impl Runner {
     pub(super) fn new(log: File, epoch: Epoch) -> Result<Self, Failure> {
         let restrictions = Restrictions::new().map_err(Failure::io("prepare the system call filter"))?;
+        let log = Log::start(log).map_err(Failure::io("start the log"))?;
         Ok(Runner { log, restrictions: restrictions.into(), epoch })
     }
 
@@ -53,8 +60,8 @@ impl Runner {
             .env("INITRD", "No")
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(self.log.try_clone()?)
-            .stderr(self.log.try_clone()?);
+            .stdout(self.log.writer()?)
+            .stderr(self.log.writer()?);
         let restrictions = self.restrictions.clone();
         // SAFETY: `apply` makes plain system calls only.
         unsafe { command.pre_exec(move || restrictions.apply()) };
@@ -70,19 +77,22 @@ impl Runner {
             .map_err(Failure::io(format!("run {}", name())))?;
         match status.success() {
             true => Ok(()),
-            false => Err(Failure::Program { program: name(), status: status.to_string(), tail: self.tail() }),
+            false if Failure::tree_is_full() => Err(Failure::too_large()),
+            false => Err(Failure::Program { program: name(), status: status.to_string(), tail: self.log.tail() }),
         }
     }
 
     /// Runs a preinst where dpkg would: debconf tells the package's name and its templates by that directory.
-    fn run_preinst(&self, control: &Control) -> Result<(), Failure> {
+    fn run_preinst(&self, control: &Control, dpkg_version: &str) -> Result<(), Failure> {
         let package = control.package();
         let lay_out = || {
             fs::create_dir(UNPACKING)?;
             control.files().try_for_each(|(name, file)| {
                 let path = format!("{UNPACKING}/{name}");
                 fs::write(&path, &file.bytes)?;
-                fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))
+                // Like dpkg, whatever mode the archive gives a script.
+                let mode = if name == "preinst" { 0o755 } else { file.mode };
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode))
             })
         };
         lay_out().map_err(Failure::io(format!("lay out the control files of {package}")))?;
@@ -97,7 +107,7 @@ impl Runner {
                     .env("DPKG_MAINTSCRIPT_NAME", "preinst")
                     .env("DPKG_ADMINDIR", "/var/lib/dpkg")
                     .env("DPKG_ROOT", "")
-                    .env("DPKG_RUNNING_VERSION", "1.22.0")
+                    .env("DPKG_RUNNING_VERSION", dpkg_version)
                     .status()
             })
             .map_err(Failure::io(format!("run the preinst of {package}")))?;
@@ -108,18 +118,8 @@ impl Runner {
                 package: package.to_owned(),
                 script: "preinst".to_owned(),
                 status: status.to_string(),
-                tail: self.tail(),
+                tail: self.log.tail(),
             }),
-        }
-    }
-
-    fn tail(&self) -> String {
-        let length = self.log.metadata().map_or(0, |meta| meta.len());
-        let wanted = length.min(TAIL);
-        let mut bytes = vec![0; wanted as usize];
-        match self.log.read_exact_at(&mut bytes, length - wanted) {
-            Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => format!("(the log cannot be read: {error})"),
         }
     }
 }
@@ -127,9 +127,10 @@ impl Runner {
 /// Configures all packages.
 pub(super) fn configure(packages: &[Unpacked], runner: &Runner) -> Result<(), Failure> {
     let policy = StandIn::script("/usr/sbin/policy-rc.d", "exit 101")?;
-    let initramfs = StandIn::over_existing("/usr/sbin/update-initramfs", "exit 0")?;
+    let deferred = DEFERRED.into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
+    let deferred: Vec<StandIn> = deferred.map(|path| StandIn::script(path, "exit 0")).collect::<Result<_, _>>()?;
     // Nothing works before there are users, and base-passwd says so nowhere: the essential set has no dependencies.
-    let present = |name: &str| packages.iter().any(|package| package.deb.control.package() == name);
+    let present = |name: &str| packages.iter().any(|package| package.control.package() == name);
     let first: Vec<&str> = ["base-passwd", "base-files"].into_iter().filter(|name| present(name)).collect();
     let mut arguments = vec!["--configure", "--force-depends", "--no-triggers"];
     arguments.extend(&first);
@@ -138,14 +139,22 @@ pub(super) fn configure(packages: &[Unpacked], runner: &Runner) -> Result<(), Fa
         runner.run("dpkg", &arguments)?;
     }
     super::accounts::reserve(packages)?;
+    let dpkg_version = packages.iter().find(|package| package.control.package() == "dpkg").map_or("", |dpkg| {
+        let version = dpkg.control.version();
+        version.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or(version)
+    });
     for package in dependency_order(packages) {
-        if package.deb.control.file("preinst").is_some() {
-            runner.run_preinst(&package.deb.control)?;
+        if package.control.file("preinst").is_some() {
+            runner.run_preinst(&package.control, dpkg_version)?;
         }
     }
     runner.run("dpkg", &["--configure", "--pending", "--force-unsafe-io"])?;
     policy.restore()?;
-    initramfs.map_or(Ok(()), StandIn::restore)
+    deferred.into_iter().try_for_each(StandIn::restore)?;
+    if fs::symlink_metadata(UPDATE_CERTIFICATES).is_ok() {
+        runner.run(UPDATE_CERTIFICATES, &[])?;
+    }
+    Ok(())
 }
 
 /// base-files' postinst needs an awk before mawk's postinst has registered its alternative.
@@ -165,38 +174,21 @@ struct StandIn {
 
 impl StandIn {
     fn script(path: &'static str, body: &str) -> Result<Self, Failure> {
-        let original = match fs::read(path) {
-            Ok(bytes) => Some((bytes, fs::metadata(path).map_err(Failure::io(format!("read {path}")))?)),
+        let original = match fs::symlink_metadata(path) {
+            Ok(meta) => Some((in_tree::read(path).map_err(Failure::io(format!("read {path}")))?, meta)),
             Err(_) => None,
         };
-        let write = || {
-            fs::write(path, format!("#!/bin/sh\n{body}\n"))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-        };
-        write().map_err(Failure::io(format!("write {path}")))?;
+        in_tree::write(path, format!("#!/bin/sh\n{body}\n").as_bytes(), 0o755)
+            .map_err(Failure::io(format!("write {path}")))?;
         Ok(StandIn { path, original })
     }
 
-    fn over_existing(path: &'static str, body: &str) -> Result<Option<Self>, Failure> {
-        match fs::symlink_metadata(path) {
-            Ok(_) => Self::script(path, body).map(Some),
-            Err(_) => Ok(None),
-        }
-    }
-
     fn restore(self) -> Result<(), Failure> {
-        use std::os::unix::fs::MetadataExt;
-        let restore = || match &self.original {
+        let restored = match &self.original {
             None => fs::remove_file(self.path),
-            Some((bytes, meta)) => {
-                fs::write(self.path, bytes)?;
-                let file = File::open(self.path)?;
-                fchown(&file, Some(meta.uid()), Some(meta.gid()))?;
-                file.set_permissions(meta.permissions())?;
-                file.set_modified(meta.modified()?)
-            }
+            Some((bytes, meta)) => in_tree::replace(self.path, bytes, |file| in_tree::keep(file, meta)),
         };
-        restore().map_err(Failure::io(format!("restore {}", self.path)))
+        restored.map_err(Failure::io(format!("restore {}", self.path)))
     }
 }
 
@@ -204,12 +196,12 @@ impl StandIn {
 fn dependency_order(packages: &[Unpacked]) -> Vec<&Unpacked> {
     let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, package) in packages.iter().enumerate() {
-        for item in package.deb.control.field("Provides").unwrap_or("").split(',') {
+        for item in package.control.field("Provides").unwrap_or("").split(',') {
             providers.entry(bare(item)).or_insert(index);
         }
     }
     for (index, package) in packages.iter().enumerate() {
-        providers.insert(package.deb.control.package(), index);
+        providers.insert(package.control.package(), index);
     }
     let mut order = Vec::with_capacity(packages.len());
     let mut seen = vec![false; packages.len()];
@@ -225,7 +217,7 @@ fn dependency_order(packages: &[Unpacked]) -> Vec<&Unpacked> {
                 continue;
             }
             stack.push((index, true));
-            let control = &packages[index].deb.control;
+            let control = &packages[index].control;
             let fields = ["Depends", "Pre-Depends"].into_iter().filter_map(|name| control.field(name));
             let names = fields.flat_map(|field| field.split([',', '|'])).map(bare);
             let needed: Vec<usize> = names.filter_map(|name| providers.get(name).copied()).collect();

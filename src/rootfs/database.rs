@@ -18,6 +18,7 @@ use md5::{Digest as _, Md5};
 
 use super::deb::Control;
 use super::failure::Failure;
+use super::in_tree;
 use super::unpack::Unpacked;
 
 const ADMIN: &str = "/var/lib/dpkg";
@@ -33,13 +34,13 @@ pub(super) fn write(packages: &[Unpacked]) -> Result<(), Failure> {
         put(format!("{ADMIN}/{name}"), b"")?;
     }
     put(format!("{ADMIN}/info/format"), b"1\n")?;
-    let native = packages.iter().map(|package| package.deb.control.architecture()).find(|name| *name != "all");
+    let native = packages.iter().map(|package| package.control.architecture()).find(|name| *name != "all");
     put(format!("{ADMIN}/arch"), format!("{}\n", native.unwrap_or("amd64")).as_bytes())?;
 
     let mut status = String::new();
     let mut interests = Interests::default();
     for package in packages {
-        let control = &package.deb.control;
+        let control = &package.control;
         write_info(package).map_err(Failure::io(format!("record package {}", control.package())))?;
         status.push_str(&stanza(control).map_err(Failure::io(format!("read the conffiles of {}", control.package())))?);
         interests.add(control);
@@ -57,7 +58,7 @@ fn info_name(control: &Control) -> String {
 }
 
 fn write_info(package: &Unpacked) -> io::Result<()> {
-    let control = &package.deb.control;
+    let control = &package.control;
     let base = format!("{ADMIN}/info/{}", info_name(control));
     let mut list = package.names.join("\n");
     list.push('\n');
@@ -84,11 +85,10 @@ fn stanza(control: &Control) -> io::Result<String> {
     if !conffiles.is_empty() {
         text.push_str("Conffiles:\n");
         for line in conffiles {
-            // A flag before the path (deb-conffiles(5)) says that the package no longer ships the file.
-            let _ = match line.split_whitespace().collect::<Vec<_>>()[..] {
-                [path] => writeln!(text, " {path} {}", hex::encode(Md5::digest(fs::read(path)?))),
-                [flag, path] => writeln!(text, " {path} newconffile {flag}"),
-                _ => return Err(io::Error::other(format!("conffiles line {line:?} is not understood"))),
+            // The flag (deb-conffiles(5)) says that the package no longer ships the file.
+            let _ = match line.strip_prefix("remove-on-upgrade ") {
+                Some(path) => writeln!(text, " {} newconffile remove-on-upgrade", path.trim()),
+                None => writeln!(text, " {line} {}", hex::encode(Md5::digest(in_tree::read(&line)?))),
             };
         }
     }
@@ -107,8 +107,12 @@ struct Interests {
 impl Interests {
     fn add(&mut self, control: &Control) {
         for line in control.lines("triggers") {
-            let mut words = line.split_whitespace();
+            let mut words = line.split('#').next().unwrap_or("").split_whitespace();
             let (Some(verb), Some(trigger)) = (words.next(), words.next()) else { continue };
+            // A named trigger becomes the name of a file.
+            if !trigger.starts_with('/') && (trigger.contains('/') || trigger.starts_with('.')) {
+                continue;
+            }
             let suffix = match verb {
                 "interest" | "interest-await" => "",
                 "interest-noawait" => "/noawait",

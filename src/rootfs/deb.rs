@@ -61,6 +61,11 @@ impl Deb {
         decompress(section(&self.file, &self.data)?, &self.data.name)
     }
 
+    /// Closes the file.
+    pub(super) fn into_control(self) -> Control {
+        self.control
+    }
+
     /// Compressed size in bytes: what unpacking costs.
     pub(super) fn data_size(&self) -> u64 {
         self.data.size
@@ -120,11 +125,10 @@ impl Control {
         self.files.iter().map(|(name, file)| (name.as_str(), file))
     }
 
-    /// A control file's lines as text, without comments and empty lines.
+    /// A control file's lines as text, without empty ones.
     pub(super) fn lines(&self, name: &str) -> Vec<String> {
         let text = self.file(name).map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default();
-        let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim());
-        lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 }
 
@@ -144,10 +148,20 @@ fn stanza(text: &str) -> io::Result<Vec<(String, String)>> {
         }
     }
     let has = |name: &str| fields.iter().any(|(field, value)| field == name && !value.is_empty());
-    match ["Package", "Version", "Architecture"].iter().find(|name| !has(name)) {
-        Some(missing) => Err(bad(format!("the control file has no {missing}"))),
-        None => Ok(fields),
+    if let Some(missing) = ["Package", "Version", "Architecture"].iter().find(|name| !has(name)) {
+        return Err(bad(format!("the control file has no {missing}")));
     }
+    // They become file names of dpkg's database.
+    for (name, value) in &fields {
+        let allowed =
+            |extra: &[u8]| value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || extra.contains(&b));
+        if (name == "Package" && (!allowed(b"+-.") || value.starts_with('.')))
+            || (name == "Architecture" && !allowed(b"-"))
+        {
+            return Err(bad(format!("{name} {value:?} is not allowed")));
+        }
+    }
+    Ok(fields)
 }
 
 fn section(file: &File, member: &Member) -> io::Result<impl Read + Send + use<>> {

@@ -9,6 +9,7 @@ use std::io;
 
 use super::configure::Runner;
 use super::failure::Failure;
+use super::in_tree;
 
 /// Modules by what they drive. mkinitramfs passes over those that a kernel has built in or does not have.
 const MODULES: [(&str, &[&str]); 6] = [
@@ -41,7 +42,9 @@ pub(super) fn make(runner: &Runner) -> Result<(), Failure> {
     if versions.is_empty() || fs::symlink_metadata("/usr/sbin/mkinitramfs").is_err() {
         return Ok(());
     }
-    let put = |path: &str, text: String| fs::write(path, text).map_err(Failure::io(format!("write {path}")));
+    let put = |path: &str, text: String| {
+        in_tree::write(path, text.as_bytes(), 0o644).map_err(Failure::io(format!("write {path}")))
+    };
     put(
         "/etc/initramfs-tools/conf.d/provbuild",
         "# Written by provbuild: the modules in ../modules are all that the appliance needs to find its root.\n\

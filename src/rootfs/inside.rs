@@ -10,7 +10,7 @@ use super::deb::Deb;
 use super::failure::Failure;
 use super::{configure, database, initramfs, read_back, unpack};
 use crate::exec::sandbox::{self, Inside, Message};
-use crate::tree::PackWriter;
+use crate::tree::{PackError, PackWriter};
 use crate::vocab::Epoch;
 
 /// What the outside asks for.
@@ -32,16 +32,14 @@ struct Opened {
     pack: PackWriter,
     log: File,
     epoch: Epoch,
+    size_limit: u64,
 }
 
 /// Entry of the sandboxed process; gives its exit code. Must be called before the process has any thread.
 pub fn run() -> i32 {
     let (opened, size_limit) = match receive() {
         Ok(request) => request,
-        Err(error) => {
-            eprintln!("provbuild: sandbox request: {error}");
-            return 2;
-        }
+        Err(error) => return sandbox::give_up("open the files of the request", &error),
     };
     sandbox::enter(size_limit, |inside| {
         let message = match work(opened, inside) {
@@ -59,14 +57,15 @@ fn receive() -> io::Result<(Opened, u64)> {
     io::stdin().lock().read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line)?;
     raise_file_limit(request.packages.len() as u64 + 256)?;
-    let packages = request.packages.iter().map(|path| {
-        let file = File::open(path).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-        Ok((path.display().to_string(), file))
-    });
+    let packages = request.packages.iter().map(|path| Ok((path.display().to_string(), File::open(path)?)));
     let packages = packages.collect::<io::Result<_>>()?;
     let log = File::options().create(true).truncate(true).read(true).write(true).open(&request.log)?;
-    let pack = PackWriter::create(&request.pack).map_err(io::Error::other)?;
-    Ok((Opened { packages, pack, log, epoch: request.epoch }, request.size_limit))
+    let pack = PackWriter::create(&request.pack).map_err(|error| match error {
+        PackError::Io { source, .. } => source,
+        error => io::Error::other(error),
+    })?;
+    let size_limit = request.size_limit;
+    Ok((Opened { packages, pack, log, epoch: request.epoch, size_limit }, size_limit))
 }
 
 fn raise_file_limit(wanted: u64) -> io::Result<()> {
@@ -98,5 +97,5 @@ fn work(opened: Opened, inside: &Inside) -> Result<(), Failure> {
     inside.end_others();
     inside.unmount_helpers().map_err(Failure::io("unmount the sandbox's own directories"))?;
     covered.apply()?;
-    read_back::read_back(opened.pack, opened.epoch)
+    read_back::read_back(opened.pack, opened.epoch, opened.size_limit)
 }

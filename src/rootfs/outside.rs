@@ -38,7 +38,10 @@ impl Remedy for RootfsError {
                 Failure::Script { tail, .. } | Failure::Program { tail, .. } => {
                     format!("its last words were:\n{}\nthe whole log: {}", tail.trim_end(), log.display())
                 }
-                Failure::Io { .. } => return None,
+                Failure::Pack { disk_full: true, .. } => {
+                    "free some space, or put the store elsewhere with --store; then build again".to_owned()
+                }
+                Failure::Io { .. } | Failure::Pack { .. } => return None,
             }),
         }
     }

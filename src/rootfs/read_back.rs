@@ -27,11 +27,16 @@ struct Pending {
 }
 
 /// Reads `/` into the pack.
-pub(super) fn read_back(mut pack: PackWriter, epoch: Epoch) -> Result<(), Failure> {
+pub(super) fn read_back(mut pack: PackWriter, epoch: Epoch, size_limit: u64) -> Result<(), Failure> {
     let mut tree = Tree::new();
     let mut pending = Vec::new();
     walk(&ImagePath::root(), &mut tree, &mut pending, &mut HashMap::new())
         .map_err(Failure::io("read the tree back"))?;
+    // A sparse file may claim any length; the memory that it would take to read it is not there.
+    let claimed = pending.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+    if claimed > size_limit {
+        return Err(Failure::too_large());
+    }
     let mut rest = pending.as_slice();
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -53,13 +58,12 @@ pub(super) fn read_back(mut pack: PackWriter, epoch: Epoch) -> Result<(), Failur
             })
             .collect::<Result<_, Failure>>()?;
         for (file, (content, bytes)) in batch.iter().zip(contents) {
-            pack.add_known(content, &bytes)
-                .map_err(|error| Failure::Io { step: "write the pack".into(), reason: error.to_string() })?;
+            pack.add_known(content, &bytes).map_err(|error| Failure::pack(&error))?;
             tree.insert(file.path.clone(), Node { kind: Kind::File(content), ..file.node.clone() });
         }
         rest = later;
     }
-    pack.finish(tree).map_err(|error| Failure::Io { step: "write the pack".into(), reason: error.to_string() })
+    pack.finish(tree).map_err(|error| Failure::pack(&error))
 }
 
 fn walk(
@@ -119,11 +123,18 @@ fn walk(
     Ok(())
 }
 
+/// Labels that the build host's security modules put on every file are the host's, not the image's.
+fn belongs_to_the_image(xattr: &str) -> bool {
+    xattr == "security.capability" || xattr.starts_with("system.posix_acl_") || xattr.starts_with("user.")
+}
+
 fn node(path: &ImagePath, meta: &fs::Metadata, kind: Kind) -> io::Result<Node> {
     let mut xattrs = BTreeMap::new();
     if !matches!(kind, Kind::Symlink { .. }) {
         for name in xattr::list(path.as_str())? {
-            if let (Some(text), Some(value)) = (name.to_str(), xattr::get(path.as_str(), &name)?) {
+            if let Some(text) = name.to_str().filter(|text| belongs_to_the_image(text))
+                && let Some(value) = xattr::get(path.as_str(), &name)?
+            {
                 xattrs.insert(text.to_owned(), value);
             }
         }

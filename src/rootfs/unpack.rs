@@ -15,8 +15,9 @@ use nix::sys::stat::{UtimensatFlags, futimens, utimensat};
 use nix::sys::time::TimeSpec;
 use rayon::prelude::*;
 
-use super::deb::Deb;
+use super::deb::{Control, Deb};
 use super::failure::Failure;
+use crate::lock::compare_versions;
 
 /// Links of the merged /usr layout. Distributions ship them in base-files or expect the installer to make them.
 const MERGED: [(&str, &str); 4] =
@@ -24,8 +25,10 @@ const MERGED: [(&str, &str); 4] =
 const MAX_ENTRIES: usize = 1_000_000;
 
 /// One package after unpacking.
+///
+/// The package's file is closed: what runs from here on must not find it.
 pub(super) struct Unpacked {
-    pub(super) deb: Deb,
+    pub(super) control: Control,
     /// Lines of dpkg's `.list`: absolute names in the archive's order, `/.` for the root.
     pub(super) names: Vec<String>,
 }
@@ -43,10 +46,9 @@ struct DirectoryMeta {
 /// Who wrote what; shared by the threads.
 #[derive(Default)]
 struct Claims {
-    files: Mutex<HashMap<String, usize>>,
+    /// Ranks of the packages that ship a path; the first has written it.
+    files: Mutex<HashMap<String, Vec<usize>>>,
     directories: Mutex<BTreeMap<String, DirectoryMeta>>,
-    /// Paths that a second package ships, with that package's rank.
-    contested: Mutex<Vec<(String, usize)>>,
 }
 
 /// Metadata of directories that the sandbox has mounted over; to be applied when the mounts are gone.
@@ -59,16 +61,23 @@ pub(super) fn unpack(debs: Vec<Deb>) -> Result<(Vec<Unpacked>, Covered), Failure
         symlink(target, format!("/{link}")).map_err(Failure::io(format!("make /{link}")))?;
     }
     let claims = Claims::default();
-    let mut order: Vec<usize> = (0..debs.len()).collect();
+    // base-files lays down the links and directories that all others expect.
+    let mut names = Vec::with_capacity(debs.len());
+    if let Some(base) = debs.first() {
+        names.push((0, unpack_one(base, 0, &claims)?));
+    }
+    let mut order: Vec<usize> = (1..debs.len()).collect();
     order.sort_by_key(|rank| std::cmp::Reverse(debs[*rank].data_size()));
-    let mut names: Vec<(usize, Vec<String>)> = order
+    let rest: Vec<_> = order
         .par_iter()
         .map(|rank| Ok((*rank, unpack_one(&debs[*rank], *rank, &claims)?)))
         .collect::<Result<_, Failure>>()?;
+    names.extend(rest);
     names.sort_by_key(|(rank, _)| *rank);
-    let names = names.into_iter().map(|(_, names)| names);
-    let mut unpacked: Vec<Unpacked> = debs.into_iter().zip(names).map(|(deb, names)| Unpacked { deb, names }).collect();
-    settle_contested(&mut unpacked, &claims)?;
+    let mut names: Vec<Vec<String>> = names.into_iter().map(|(_, names)| names).collect();
+    settle_contested(&debs, &mut names, &claims)?;
+    let controls = debs.into_iter().map(Deb::into_control);
+    let unpacked = controls.zip(names).map(|(control, names)| Unpacked { control, names }).collect();
 
     let directories = claims.directories.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     let mut covered = Vec::new();
@@ -132,13 +141,9 @@ fn unpack_one(deb: &Deb, rank: usize, claims: &Claims) -> Result<Vec<String>, Fa
 
 fn failure(package: String, error: io::Error) -> Failure {
     match error.raw_os_error() {
-        Some(nix::libc::ENOSPC) => Failure::TooLarge { limit_mib: root_size_mib() },
+        Some(nix::libc::ENOSPC) => Failure::too_large(),
         _ => Failure::Package { package, reason: error.to_string() },
     }
-}
-
-fn root_size_mib() -> u64 {
-    nix::sys::statvfs::statvfs("/").map_or(0, |stat| (stat.blocks() * stat.fragment_size()) >> 20)
 }
 
 fn invalid(what: impl Into<String>) -> io::Error {
@@ -176,22 +181,16 @@ fn canonical(name: &str) -> String {
 }
 
 impl Claims {
-    /// Whether this package is the first to ship the file; a second one is noted as contested.
+    /// Whether this package is the first to come with the file; only the first writes it.
     fn file(&self, path: &str, rank: usize) -> bool {
         // base-files ships the merged-usr links themselves.
         if MERGED.iter().any(|(link, _)| *link == path) {
             return false;
         }
         let mut files = self.files.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        match files.insert(path.to_owned(), rank) {
-            None => true,
-            Some(first) => {
-                files.insert(path.to_owned(), first);
-                let mut contested = self.contested.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                contested.push((path.to_owned(), rank));
-                false
-            }
-        }
+        let ranks = files.entry(path.to_owned()).or_default();
+        ranks.push(rank);
+        ranks.len() == 1
     }
 
     fn directory<R: Read>(&self, path: &str, rank: usize, entry: &tar::Entry<'_, R>) -> io::Result<()> {
@@ -260,7 +259,13 @@ fn try_extract<R: Read>(entry: &mut tar::Entry<'_, R>, path: &str) -> io::Result
             Ok(futimens(&file, &time, &time)?)
         }
         tar::EntryType::Symlink => {
-            symlink(link()?, path)?;
+            match symlink(link()?, path) {
+                // Another package has a directory here: reported when all packages are unpacked, whoever came first.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && fs::symlink_metadata(path)?.is_dir() => {
+                    return Ok(());
+                }
+                other => other?,
+            }
             lchown(path, Some(uid), Some(gid))?;
             set_times(path, mtime)
         }
@@ -273,40 +278,67 @@ fn try_extract<R: Read>(entry: &mut tar::Entry<'_, R>, path: &str) -> io::Result
     }
 }
 
-/// Decides the paths that several packages ship: the one that replaces the other wins, as in dpkg.
-fn settle_contested(unpacked: &mut [Unpacked], claims: &Claims) -> Result<(), Failure> {
-    let mut contested = claims.contested.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-    contested.sort();
-    let mut holders: HashMap<String, usize> = HashMap::new();
-    let first = claims.files.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    for (path, second) in contested {
-        let holder = *holders.get(&path).or_else(|| first.get(&path)).unwrap_or(&second);
-        let (one, two) = (&unpacked[holder].deb.control, &unpacked[second].deb.control);
-        let (winner, loser) = match (replaces(one, two.package()), replaces(two, one.package())) {
-            (_, true) => (second, holder),
-            (true, false) => (holder, second),
-            (false, false) => {
-                let mut packages = (one.package().to_owned(), two.package().to_owned());
-                if packages.0 > packages.1 {
-                    packages = (packages.1, packages.0);
-                }
-                return Err(Failure::FileConflict { path: format!("/{path}"), packages });
-            }
-        };
-        unpacked[loser].names.retain(|name| canonical(name.trim_start_matches('/')) != path);
-        if winner == second {
-            let deb = &unpacked[second].deb;
-            extract_one(deb, &path).map_err(|error| failure(deb.control.package().to_owned(), error))?;
+/// Decides the paths that several packages ship: the one that replaces the others wins, as in dpkg.
+fn settle_contested(debs: &[Deb], names: &mut [Vec<String>], claims: &Claims) -> Result<(), Failure> {
+    let files = claims.files.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let directories = claims.directories.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let conflict = |path: &str, one: usize, two: usize| {
+        let (one, two) = (debs[one.min(two)].control.package(), debs[one.max(two)].control.package());
+        Failure::FileConflict { path: format!("/{path}"), packages: (one.to_owned(), two.to_owned()) }
+    };
+    let mut paths: Vec<(&String, &Vec<usize>)> = files.iter().collect();
+    paths.sort();
+    for (path, ranks) in paths {
+        // A link of base-files is there before any directory: then the directory is the link's target.
+        if let Some(directory) = directories.get(path)
+            && ranks[0] != 0
+        {
+            return Err(conflict(path, ranks[0], directory.rank));
         }
-        holders.insert(path, winner);
+        let [written, _, ..] = ranks[..] else { continue };
+        let mut claimants = ranks.clone();
+        claimants.sort();
+        claimants.dedup();
+        let mut winner = claimants[0];
+        for challenger in &claimants[1..] {
+            let (one, two) = (&debs[winner].control, &debs[*challenger].control);
+            match (replaces(one, two), replaces(two, one)) {
+                (_, true) => winner = *challenger,
+                (true, false) => {}
+                (false, false) => return Err(conflict(path, winner, *challenger)),
+            }
+        }
+        for loser in claimants.iter().filter(|rank| **rank != winner) {
+            names[*loser].retain(|name| canonical(name.trim_start_matches('/')) != *path);
+        }
+        if winner != written {
+            let deb = &debs[winner];
+            extract_one(deb, path).map_err(|error| failure(deb.control.package().to_owned(), error))?;
+        }
     }
     Ok(())
 }
 
-/// Whether a Replaces field names the package; versions in it bound upgrades and do not matter on a fresh system.
-fn replaces(control: &super::deb::Control, other: &str) -> bool {
+/// Whether a package's Replaces field names the other one, in the version that it has (deb-control(5)).
+fn replaces(control: &Control, other: &Control) -> bool {
     control.field("Replaces").is_some_and(|field| {
-        field.split(',').any(|item| item.split(['(', ':']).next().is_some_and(|name| name.trim() == other))
+        field.split(',').any(|item| {
+            let (name, bound) = item.split_once('(').unwrap_or((item, ""));
+            let name = name.split(':').next().unwrap_or("").trim();
+            let mut words = bound.trim_end_matches([')', ' ', '\n']).splitn(2, ' ');
+            let (operator, version) = (words.next().unwrap_or(""), words.next().unwrap_or("").trim());
+            let order = compare_versions(other.version(), version);
+            name == other.package()
+                && match operator {
+                    "" => true,
+                    "<<" => order.is_lt(),
+                    "<=" | "<" => order.is_le(),
+                    "=" => order.is_eq(),
+                    ">=" | ">" => order.is_ge(),
+                    ">>" => order.is_gt(),
+                    _ => false,
+                }
+        })
     })
 }
 

@@ -7,7 +7,9 @@ use std::path::Path;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Uid, chdir, fork, pivot_root, setgroups, sethostname, setresgid, setresuid};
+use nix::unistd::{
+    ForkResult, Gid, Uid, chdir, fork, pivot_root, setgroups, sethostname, setresgid, setresuid, setsid,
+};
 
 use super::Message;
 
@@ -60,13 +62,16 @@ fn say(message: &Message) -> io::Result<()> {
 pub fn enter(size_limit: u64, work: impl FnOnce(&Inside)) -> i32 {
     match run(size_limit, work) {
         Ok(code) => code,
-        Err((step, error)) => {
-            let errno = error.raw_os_error().unwrap_or(nix::libc::EIO);
-            match say(&Message::Setup { step: step.to_owned(), errno }) {
-                Ok(()) => 1,
-                Err(_) => 2,
-            }
-        }
+        Err((step, error)) => give_up(step, &error),
+    }
+}
+
+/// Ends a sandbox that has not been entered: tells the parent why, and gives the exit code.
+pub fn give_up(step: &str, error: &io::Error) -> i32 {
+    let errno = error.raw_os_error().unwrap_or(nix::libc::EIO);
+    match say(&Message::Setup { step: step.to_owned(), errno }) {
+        Ok(()) => 1,
+        Err(_) => 2,
     }
 }
 
@@ -83,6 +88,8 @@ fn run(size_limit: u64, work: impl FnOnce(&Inside)) -> Result<i32, Step> {
     step("become root inside", setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0)))?;
     step("become root inside", setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)))?;
     step("drop supplementary groups", setgroups(&[]))?;
+    // Without a controlling terminal nothing inside can type into the user's shell or read from it.
+    step("leave the terminal", setsid())?;
     die_with_parent().map_err(|error| ("tie the sandbox to its parent", error))?;
     let namespaces = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -102,12 +109,7 @@ fn run(size_limit: u64, work: impl FnOnce(&Inside)) -> Result<i32, Step> {
                     work(&Inside(()));
                     0
                 }
-                Err((step, error)) => {
-                    let errno = error.raw_os_error().unwrap_or(nix::libc::EIO);
-                    // The parent hears of it by this message, or by the silence that follows.
-                    let _ = say(&Message::Setup { step: step.to_owned(), errno });
-                    1
-                }
+                Err((step, error)) => give_up(step, &error),
             };
             std::process::exit(code)
         }
@@ -166,7 +168,9 @@ fn prepare_root(size_limit: u64) -> Result<(), Step> {
     step("change into the root", chdir(STAGING))?;
     step("pivot_root", pivot_root(".", "."))?;
     step("leave the host's root", umount2(".", MntFlags::MNT_DETACH))?;
-    step("change into the root", chdir("/"))
+    step("change into the root", chdir("/"))?;
+    // A namespace of its own would give a script back the capabilities that `Restrictions` takes.
+    fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(|error| ("forbid further user namespaces", error))
 }
 
 fn make_directory(path: &str, mode: u32) -> io::Result<()> {

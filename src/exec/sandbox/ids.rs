@@ -77,31 +77,39 @@ fn run_newidmap(program: &'static str, pid: u32, own: u32, start: u32) -> Result
     Err(SandboxError::Mapping { program, reason })
 }
 
-/// Turns a refused unshare(CLONE_NEWUSER) into its cause and its remedy.
-pub(super) fn explain_refusal(source: io::Error) -> SandboxError {
+/// Turns a step that the kernel refused into its cause and its remedy, where the host's settings tell them.
+///
+/// AppArmor lets the namespace be made and refuses what is done in it, so every step's refusal is looked at.
+pub(super) fn explain(step: String, source: io::Error) -> SandboxError {
     let knob = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let forbidden =
         |reason: &str, remedy: &str| SandboxError::Forbidden { reason: reason.to_owned(), remedy: remedy.to_owned() };
-    if knob("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+    let limit = matches!(source.raw_os_error(), Some(nix::libc::ENOSPC | nix::libc::EUSERS));
+    let refused = matches!(source.raw_os_error(), Some(nix::libc::EPERM | nix::libc::EACCES));
+    let root = Uid::effective().is_root();
+    if refused && !root && knob("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
         return forbidden(
             "AppArmor restricts them on this host",
             "as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (or an AppArmor profile with 'userns,' for \
              provbuild), or run provbuild as root",
         );
     }
-    if knob("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+    if refused && !root && knob("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
         return forbidden(
             "kernel.unprivileged_userns_clone is 0",
             "as root: sysctl -w kernel.unprivileged_userns_clone=1, or run provbuild as root",
         );
     }
-    if knob("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        return forbidden("user.max_user_namespaces is 0", "as root: sysctl -w user.max_user_namespaces=15000");
+    if limit && step.contains("namespace") {
+        return forbidden("the limit of namespaces is reached", "as root: sysctl -w user.max_user_namespaces=15000");
     }
-    forbidden(
-        &source.to_string(),
-        "inside a container, start it with user namespaces allowed (for example --security-opt seccomp=unconfined)",
-    )
+    if refused && step == super::enter::UNSHARE_USER {
+        return forbidden(
+            &source.to_string(),
+            "inside a container, start it with user namespaces allowed (for example --security-opt seccomp=unconfined)",
+        );
+    }
+    SandboxError::Setup { step, source }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocab::Remedy;
 
-pub use enter::{Inside, enter};
+pub use enter::{Inside, enter, give_up};
 pub use restrict::Restrictions;
 
 /// First argument of provbuild when it is started as the sandbox's inside.
@@ -61,6 +61,9 @@ impl Remedy for SandboxError {
             }
             SandboxError::Setup { step, .. } if step.contains("proc") => {
                 Some("a container that masks /proc forbids this: run provbuild outside of it, or unmask /proc".into())
+            }
+            SandboxError::Died { .. } => {
+                Some("the kernel may have ended it for lack of memory (see dmesg): free memory and build again".into())
             }
             _ => None,
         }
@@ -115,12 +118,7 @@ impl Sandbox {
                 sandbox.say("mapped").map_err(spawn_error)?;
                 Ok(sandbox)
             }
-            Message::Setup { step, errno } if step == enter::UNSHARE_USER => {
-                Err(ids::explain_refusal(io::Error::from_raw_os_error(errno)))
-            }
-            Message::Setup { step, errno } => {
-                Err(SandboxError::Setup { step, source: io::Error::from_raw_os_error(errno) })
-            }
+            Message::Setup { step, errno } => Err(ids::explain(step, io::Error::from_raw_os_error(errno))),
             other => Err(SandboxError::Protocol { line: format!("{other:?}") }),
         }
     }
@@ -133,7 +131,7 @@ impl Sandbox {
                 Message::Done => break Ok(()),
                 Message::Failed(value) => break Err(value),
                 Message::Setup { step, errno } => {
-                    return Err(SandboxError::Setup { step, source: io::Error::from_raw_os_error(errno) });
+                    return Err(ids::explain(step, io::Error::from_raw_os_error(errno)));
                 }
                 Message::MapMe => return Err(SandboxError::Protocol { line: "map-me twice".into() }),
             }
