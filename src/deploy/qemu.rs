@@ -70,7 +70,7 @@ pub fn run(directory: &Path, options: &RunOptions) -> Result<(), RunError> {
     let variables = scratch.path().join("efi-variables.fd");
     std::fs::copy(&firmware.variables, &variables)
         .map_err(|source| RunError::Io { step: format!("copy {}", firmware.variables.display()), source })?;
-    let acceleration = Acceleration::probe();
+    let acceleration = Acceleration::probe(&firmware, &variables);
     let arguments = arguments(&manifest, &overlay, &firmware, &variables, acceleration, options);
     if options.print {
         let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();

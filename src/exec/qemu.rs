@@ -1,8 +1,12 @@
 //! QEMU as it is installed on the host: its programs, its firmware, its acceleration.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use crate::vocab::Remedy;
 
@@ -21,6 +25,11 @@ const SECURE: [(&str, &str); 2] = [
     ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
     ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"),
 ];
+
+/// What the firmware's boot manager calls itself on the console.
+const BOOT_MANAGER: &[u8] = b"BdsDxe";
+/// How long the firmware may take to its boot manager under KVM: it takes two seconds.
+const PROBE: Duration = Duration::from_secs(15);
 
 /// Why QEMU cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,27 +69,38 @@ pub enum Acceleration {
 }
 
 impl Acceleration {
-    /// Finds out by running a guest: a /dev/kvm that opens may still not work.
-    pub fn probe() -> Self {
-        let Ok(mut child) = Command::new(PROGRAM)
-            .args(["-machine", "q35,accel=kvm", "-cpu", "host", "-m", "32", "-display", "none", "-nodefaults"])
-            .args(["-no-reboot", "-monitor", "stdio"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-        else {
+    /// Finds out by running the firmware as a machine would, without a disk: there are hosts on which /dev/kvm opens and a few
+    /// instructions run, and the firmware makes QEMU abort or the virtual processor stop.
+    ///
+    /// `variables` is a variable store that may be written.
+    pub fn probe(firmware: &Firmware, variables: &Path) -> Self {
+        if File::options().read(true).write(true).open("/dev/kvm").is_err() {
             return Acceleration::Tcg;
-        };
-        // A guest that runs long enough to obey the monitor ends well; one whose virtual CPU cannot start aborts.
-        let asked = child.stdin.take().is_some_and(|mut stdin| {
-            std::thread::sleep(std::time::Duration::from_millis(300));
-            io::Write::write_all(&mut stdin, b"quit\n").is_ok()
-        });
-        match child.wait() {
-            Ok(status) if asked && status.success() => Acceleration::Kvm,
-            _ => Acceleration::Tcg,
         }
+        let spawned = Command::new(PROGRAM)
+            .args(Acceleration::Kvm.arguments())
+            .args(firmware.arguments(variables))
+            .args(["-smp", "2", "-m", "256", "-nodefaults", "-display", "none", "-serial", "stdio"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut child) = spawned else { return Acceleration::Tcg };
+        let (sender, receiver) = mpsc::channel();
+        if let Some(stdout) = child.stdout.take() {
+            // Ends with the guest: then there is nothing more to read.
+            thread::spawn(move || {
+                let mut lines = BufReader::new(stdout).split(b'\n').map_while(Result::ok);
+                let reached = lines.any(|line| line.windows(BOOT_MANAGER.len()).any(|window| window == BOOT_MANAGER));
+                // The probe may have stopped listening.
+                let _ = sender.send(reached);
+            });
+        }
+        let works = receiver.recv_timeout(PROBE).unwrap_or(false);
+        // A guest that has ended by itself makes both fail.
+        let _ = child.kill();
+        let _ = child.wait();
+        if works { Acceleration::Kvm } else { Acceleration::Tcg }
     }
 
     pub fn arguments(self) -> [&'static str; 4] {
