@@ -89,7 +89,8 @@ fn log_verdict(text: &str) -> Verdict {
     }
 }
 
-/// shadow(5): the third field is the day of the last change; the build's day becomes the epoch's.
+/// shadow(5): the third field is the day of the last change; the build's day becomes the epoch's. Where pwconv(8) had no
+/// password to move it leaves an `x`, which nothing matches; `!*` says that in the customary way.
 fn clamp_shadow(bytes: &[u8], epoch: Epoch) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());
@@ -98,6 +99,9 @@ fn clamp_shadow(bytes: &[u8], epoch: Epoch) -> Vec<u8> {
         let day = epoch.days().to_string();
         if fields.len() > 2 && !fields[2].is_empty() {
             fields[2] = &day;
+        }
+        if fields.get(1) == Some(&"x") {
+            fields[1] = "!*";
         }
         out.push_str(&fields.join(":"));
         out.push('\n');
@@ -137,8 +141,8 @@ mod tests {
     fn shadow_days_become_the_epochs() {
         let epoch = Epoch(86_400 * 20_000 + 5);
         assert_eq!(
-            clamp_shadow(b"root:*:20781:0:99999:7:::\nx:!::::::\n", epoch),
-            b"root:*:20000:0:99999:7:::\nx:!::::::\n"
+            clamp_shadow(b"root:*:20781:0:99999:7:::\na:!::::::\nsshd:x:20781::::::\n", epoch),
+            b"root:*:20000:0:99999:7:::\na:!::::::\nsshd:!*:20000::::::\n"
         );
     }
 }
