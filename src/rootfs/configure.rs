@@ -150,11 +150,15 @@ pub(super) fn configure(packages: &[Unpacked], runner: &Runner) -> Result<(), Fa
     }
     runner.run("dpkg", &["--configure", "--pending", "--force-unsafe-io"])?;
     policy.restore()?;
-    deferred.into_iter().try_for_each(StandIn::restore)?;
-    if fs::symlink_metadata(UPDATE_CERTIFICATES).is_ok() {
-        runner.run(UPDATE_CERTIFICATES, &[])?;
+    deferred.into_iter().try_for_each(StandIn::restore)
+}
+
+/// Makes the links to the certificates of all authorities, once.
+pub(super) fn link_certificates(runner: &Runner) -> Result<(), Failure> {
+    match fs::symlink_metadata(UPDATE_CERTIFICATES) {
+        Ok(_) => runner.run(UPDATE_CERTIFICATES, &[]),
+        Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// base-files' postinst needs an awk before mawk's postinst has registered its alternative.

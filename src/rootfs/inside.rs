@@ -92,7 +92,13 @@ fn work(opened: Opened, inside: &Inside) -> Result<(), Failure> {
     let runner = configure::Runner::new(opened.log, opened.epoch)?;
     configure::configure(&unpacked, &runner)?;
     step("make the initramfs")?;
-    initramfs::make(&runner)?;
+    // Neither reads what the other writes.
+    std::thread::scope(|scope| {
+        let certificates = scope.spawn(|| configure::link_certificates(&runner));
+        let initramfs = initramfs::make(&runner);
+        let certificates = certificates.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        initramfs.and(certificates)
+    })?;
     step("read the tree back")?;
     inside.end_others();
     inside.unmount_helpers().map_err(Failure::io("unmount the sandbox's own directories"))?;
