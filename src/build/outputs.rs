@@ -1,9 +1,12 @@
 //! The last stages: configuration over the tree, images, boot files, manifest, into a staging directory.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
+
+use netboot::Armed;
 
 use super::error::BuildError;
 use super::keys::{CODE, Keys};
@@ -37,7 +40,8 @@ pub(super) fn write(
     let ids = DiskIds::derive(&inputs.keys.disk);
     let rendered = super::pipeline::timed(progress, Stage::Render, || {
         let base = render::Base { tree: &inputs.pack.tree, contents: inputs.pack };
-        Ok::<_, BuildError>(render::render(profile, &base, &ids, epoch)?)
+        let request = render::Request { base, ids: &ids, epoch, media: &BTreeMap::new(), armed: &Armed::none() };
+        Ok::<_, BuildError>(render::render(profile, &request)?)
     })?;
     let root = rendered.overlay.apply(&inputs.pack.tree).map_err(BuildError::Conflicts)?;
     let contents = Layered(vec![&rendered.contents, inputs.pack]);

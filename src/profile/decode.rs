@@ -15,7 +15,7 @@ use super::reader::{At, Decoding, Section};
 use super::source::Span;
 use super::word::*;
 use super::*;
-use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
+use crate::vocab::{ByteSize, ImagePath, Mode};
 
 /// Reads a file that the profile copies into the image, relative to the file that names it.
 pub(super) type ReadFile<'a> = &'a dyn Fn(usize, &str) -> Result<Vec<u8>, String>;
@@ -101,13 +101,13 @@ fn users(cx: &mut Decoding, appliance: &Section<'_>) -> Vec<User> {
 }
 
 /// Drops repetitions, keeps the order.
-fn distinct<T: Ord + Clone>(items: Vec<T>) -> Vec<T> {
+pub(super) fn distinct<T: Ord + Clone>(items: Vec<T>) -> Vec<T> {
     let mut seen = BTreeSet::new();
     items.into_iter().filter(|item| seen.insert(item.clone())).collect()
 }
 
 /// Finds the release that a pair of options names.
-fn known_release(
+pub(super) fn known_release(
     cx: &mut Decoding,
     distribution: Option<&At<DistributionName>>,
     release: Option<&At<ReleaseName>>,
@@ -254,43 +254,6 @@ pub(super) fn files(cx: &mut Decoding, root: &Section<'_>, read: ReadFile<'_>) -
         cx.fault(Fault::at(name.span, format!("{path} lies below another entry of [files], which is no directory")));
     }
     files
-}
-
-pub(super) fn installers(cx: &mut Decoding, root: &Section<'_>) -> BTreeMap<String, Installer> {
-    let mut installers = BTreeMap::new();
-    for (name, section) in root.named("installer", "installer") {
-        if let Some(installer) = installer(cx, &section) {
-            installers.insert(name.value.to_owned(), installer);
-        }
-    }
-    installers
-}
-
-fn installer(cx: &mut Decoding, section: &Section<'_>) -> Option<Installer> {
-    let distribution = section.word::<DistributionName>(cx, "distribution");
-    let release = section.word::<ReleaseName>(cx, "release");
-    let iso = section.written("iso").map(|section| {
-        let url = section.word::<Url>(cx, "url");
-        let sha256 = section.word::<Digest>(cx, "sha256");
-        Some(Iso { url: url?.value.to_string(), sha256: sha256?.value })
-    });
-    let media = section.word::<Media>(cx, "media");
-    let storage = section.word::<Storage>(cx, "storage");
-    let packages = section.words::<PackageName>(cx, "packages");
-    let late_commands = section.words::<Line>(cx, "late-commands");
-    let known = known_release(cx, distribution.as_ref(), release.as_ref())?;
-    Some(Installer {
-        distribution: distribution?.value,
-        release: known.version.to_owned(),
-        iso: match iso {
-            None => None,
-            Some(iso) => Some(iso?),
-        },
-        media: media?.value,
-        storage: storage?.value.0,
-        packages: distinct(packages.into_iter().map(|at| at.value.0).collect()),
-        late_commands: late_commands.into_iter().map(|at| at.value.0).collect(),
-    })
 }
 
 pub(super) fn outputs(cx: &mut Decoding, root: &Section<'_>) -> BTreeSet<OutputFormat> {

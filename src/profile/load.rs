@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::check::{self, Findings};
 use super::decode::{self, beside, tidy};
 use super::fault::{Fault, Faults, Warnings};
+use super::installers::{self, Inherited};
 use super::nodes::Surroundings;
 use super::options::{NODES_SHAPE, PROFILE_SHAPE, Shape};
 use super::reader::{At, Decoding, Section};
@@ -153,7 +154,9 @@ impl Loader<'_> {
             let path = beside(self.sources.path(file), name);
             self.files.read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
         });
-        let installers = decode::installers(cx, root);
+        let resolve = |file, name: &str| beside(self.sources.path(file), name);
+        let inherited = Inherited { appliance: appliance.as_ref(), resolve: &resolve };
+        let installers = installers::installers(cx, root, &inherited);
         let outputs = decode::outputs(cx, root);
         let place = root.section("appliance");
         let around = Surroundings {

@@ -15,6 +15,7 @@ mod decode;
 mod distributions;
 mod fault;
 mod init;
+mod installers;
 mod load;
 mod model;
 mod names;

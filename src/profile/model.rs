@@ -139,6 +139,8 @@ pub struct Network {
     pub provisioning: Provisioning,
     /// The nodes' management controllers, where they have a subnet of their own: nodes are kept out of it.
     pub bmc_subnet: Option<Ipv4Net>,
+    /// The appliance forwards nothing from nodes to BMCs.
+    pub bmc_filter: bool,
 }
 
 /// The side towards the site.
@@ -169,6 +171,10 @@ pub struct Provisioning {
     pub dns: Vec<std::net::IpAddr>,
     /// Masquerade the nodes' traffic behind the uplink.
     pub nat: bool,
+    /// The nodes' router: the profile's, or the appliance where it masquerades.
+    pub gateway: Option<std::net::Ipv4Addr>,
+    /// Machines that are not in nodes.toml are started through shim and GRUB, as nodes whose firmware enforces Secure Boot.
+    pub secure_boot: bool,
     /// Machines beside the nodes that the appliance gives a name, and an address where their MAC is known.
     pub hosts: Vec<ExtraHost>,
 }
@@ -201,17 +207,54 @@ pub struct DhcpRange {
 /// What a node can be told to install.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Installer {
-    pub distribution: DistributionName,
-    pub release: String,
-    pub iso: Option<Iso>,
+    pub system: netboot::System,
+    /// Without one the seeds are made, but no node can be armed.
+    pub medium: Option<Medium>,
     pub media: Media,
-    /// Layout that the installer is told to use ("direct", "lvm", "zfs").
-    pub storage: String,
-    pub packages: Vec<String>,
-    pub late_commands: Vec<String>,
 }
 
-/// How an installer's ISO reaches the appliance.
+/// The installer's files, as somebody publishes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Medium {
+    pub kind: MediumKind,
+    pub place: Place,
+    pub sha256: Digest,
+    /// Bytes, where the profile says so or the file lies here.
+    pub size: Option<u64>,
+    pub signed: Option<SignedSums>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediumKind {
+    /// ISO 9660 image of Ubuntu's server installer.
+    Iso,
+    /// debian-installer's netboot.tar.gz.
+    Netboot,
+}
+
+/// Where a file of the installer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    Url(url::Url),
+    /// On this machine. Where it lies is no part of the profile's meaning: the digest says what it is.
+    File(#[serde(skip)] PathBuf),
+}
+
+/// A signed list of digests that the medium must stand in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SignedSums {
+    /// SHA256SUMS
+    pub sums: Place,
+    /// SHA256SUMS.gpg
+    pub signature: Place,
+    /// Keyring file instead of the distribution's own built-in one.
+    #[serde(skip)]
+    pub keyring: Option<PathBuf>,
+}
+
+/// How an installer's medium reaches the appliance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Media {
@@ -219,12 +262,6 @@ pub enum Media {
     Bake,
     /// Fetched and verified by the appliance onto its state disk.
     Fetch,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Iso {
-    pub url: String,
-    pub sha256: Digest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -23,6 +23,8 @@ pub(super) struct Decoded {
     pub(super) bmc_subnet: Option<At<Ipv4Net>>,
     pub(super) hosts: Vec<(ExtraHost, HostPlaces)>,
     pub(super) macs: Vec<At<MacAddr>>,
+    /// What nodes do that do not say otherwise.
+    pub(super) secure_boot: bool,
 }
 
 #[derive(Debug)]
@@ -45,8 +47,12 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
     let domain = provisioning.word::<Domain>(cx, "domain");
     let dns = provisioning.words::<IpAddr>(cx, "dns");
     let nat = provisioning.flag(cx, "nat");
+    let gateway = provisioning.word::<Ipv4Addr>(cx, "gateway").map(|at| at.value);
+    let secure_boot = provisioning.flag(cx, "secure-boot");
     let hosts = hosts(cx, &provisioning);
-    let bmc_subnet = section.section("bmc").word::<Ipv4Net>(cx, "subnet");
+    let bmc = section.section("bmc");
+    let bmc_subnet = bmc.word::<Ipv4Net>(cx, "subnet");
+    let bmc_filter = bmc.flag(cx, "filter");
 
     if let Some(address) = &address {
         usable(cx, address);
@@ -86,12 +92,15 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
                 domain: domain?.value.0,
                 dns: dns.into_iter().map(|at| at.value).collect(),
                 nat: nat?,
+                gateway: gateway.or_else(|| nat?.then_some(address.as_ref()?.value.addr())),
+                secure_boot: secure_boot?,
                 hosts: hosts.iter().map(|(host, _)| host.clone()).collect(),
             },
             bmc_subnet: bmc_subnet.as_ref().map(|at| at.value.trunc()),
+            bmc_filter: bmc_filter?,
         })
     };
-    Decoded { network: network(), address, range, bmc_subnet, hosts, macs }
+    Decoded { network: network(), address, range, bmc_subnet, hosts, macs, secure_boot: secure_boot.unwrap_or(false) }
 }
 
 fn uplink(

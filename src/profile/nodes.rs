@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv6Net;
 use netboot::{Bmc, BmcKind, DiskSelector, Hostname, Inventory, MacAddr, Node, SecretRef};
 
 use super::fault::Fault;
@@ -67,6 +68,10 @@ pub(super) fn inventory(cx: &mut Decoding, root: Option<&Section<'_>>, around: &
         let hostname = section.word::<Hostname>(cx, "hostname");
         let mac = section.word::<MacAddr>(cx, "mac");
         let address = section.word::<Ipv4Addr>(cx, "address");
+        let address6 = section.word::<Ipv6Net>(cx, "address6").map(|at| at.value);
+        let further = section.map::<Ipv4Addr>(cx, "addresses", "network");
+        let memory = section.word::<ByteSize>(cx, "memory").map(|at| at.bytes());
+        let secure_boot = section.flag(cx, "secure-boot").unwrap_or(around.network.secure_boot);
         let install = section.word::<Name>(cx, "install");
         let disk = disk(cx, &section);
         let bmc = bmc(cx, &section);
@@ -103,6 +108,10 @@ pub(super) fn inventory(cx: &mut Decoding, root: Option<&Section<'_>>, around: &
                 hostname: hostname.value,
                 mac: mac.value,
                 address: address.value,
+                address6,
+                addresses: further,
+                memory,
+                secure_boot,
                 install: install.map(|at| at.value.0),
                 disk,
                 bmc: bmc.map(|at| at.bmc),

@@ -1,11 +1,11 @@
 //! The kinds of text that an option can hold: one checked type each, with a name, an example and a pattern for people
 //! and editors.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::Ipv4Net;
-use netboot::{BmcKind, Hostname, MacAddr, SecretRef};
+use ipnet::{Ipv4Net, Ipv6Net};
+use netboot::{BmcKind, FileSystem, Hostname, MacAddr, SecretRef, Sizing};
 use url::Url;
 
 use super::names::{RESERVED_USERS, TIMEZONE_AREAS};
@@ -160,6 +160,24 @@ impl Word for Ipv4Net {
     }
 }
 
+impl Word for Ipv6Net {
+    const TYPE: WordType =
+        word::<Self>("IPv6 address with prefix length", "fd00:10::21/64", "^[0-9a-fA-F:.]+/[0-9]{1,3}$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let net: Ipv6Net = text.parse().map_err(|_| match text.parse::<Ipv6Addr>() {
+            Ok(_) => Complaint::new(format!("'{text}' has no prefix length"))
+                .help(format!("write the size of the subnet behind it, for example \"{text}/64\"")),
+            Err(_) => Complaint::new(format!("'{text}' is not an IPv6 address with a prefix length"))
+                .help("write it as in \"fd00:10::21/64\""),
+        })?;
+        match net.addr().is_multicast() || net.addr().is_unspecified() || net.addr().is_loopback() {
+            false => Ok(net),
+            true => Err(Complaint::new(format!("{} is not the address of a machine", net.addr()))),
+        }
+    }
+}
+
 impl Word for Url {
     const TYPE: WordType = word::<Self>("URL", "https://example.org/ubuntu/", "^(https?|file)://");
 
@@ -235,10 +253,25 @@ choice!(OutputFormat, "output format", [
 ]);
 choice!(Media, "way of the installer's media", ["bake" => Media::Bake, "fetch" => Media::Fetch]);
 choice!(DhcpMode, "DHCP mode", ["authoritative" => DhcpMode::Authoritative, "proxy" => DhcpMode::Proxy]);
-choice!(Storage, "storage layout", [
-    "direct" => Storage("direct".to_owned()),
-    "lvm" => Storage("lvm".to_owned()),
-    "zfs" => Storage("zfs".to_owned()),
+choice!(StorageLayout, "storage layout", [
+    "direct" => StorageLayout::Direct,
+    "lvm" => StorageLayout::Lvm,
+    "zfs" => StorageLayout::Zfs,
+    "partitions" => StorageLayout::Partitions,
+]);
+choice!(VolumeSizing, "sizing of the root volume", [
+    "all" => VolumeSizing(Sizing::All),
+    "scaled" => VolumeSizing(Sizing::Scaled),
+]);
+choice!(PartitionFormat, "file system", [
+    "ext4" => PartitionFormat(FileSystem::Ext4),
+    "xfs" => PartitionFormat(FileSystem::Xfs),
+    "btrfs" => PartitionFormat(FileSystem::Btrfs),
+    "swap" => PartitionFormat(FileSystem::Swap),
+]);
+choice!(NodeAddressing, "way of addressing", [
+    "dhcp" => NodeAddressing(netboot::Addressing::Dhcp),
+    "static" => NodeAddressing(netboot::Addressing::Static),
 ]);
 choice!(BmcKind, "kind of BMC", [
     "redfish" => BmcKind::Redfish,
@@ -282,8 +315,23 @@ pub(super) enum DhcpMode {
     Proxy,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Storage(pub(super) String);
+/// How a node's disk is divided; the rest of it stands in options of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StorageLayout {
+    Direct,
+    Lvm,
+    Zfs,
+    Partitions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct VolumeSizing(pub(super) Sizing);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PartitionFormat(pub(super) FileSystem);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NodeAddressing(pub(super) netboot::Addressing);
 
 fn refuse(text: &str, what: &str, help: &str) -> Result<(), Complaint> {
     Err(Complaint::new(format!("'{}' is not {what}", text.escape_debug())).help(help))
@@ -430,6 +478,14 @@ checked!(
         false => Ok(()),
     }
 );
+checked!(
+    /// A word of keyboard(5).
+    KeyboardWord, "keyboard layout", "us", "^[a-z0-9_-]+$", |text| {
+    match !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b)) {
+        true => Ok(()),
+        false => refuse(text, "a keyboard layout", "write it as in \"us\" or \"de\""),
+    }
+});
 checked!(KernelParameter, "kernel parameter", "console=ttyS0,115200", "^[!-~]+$", |text| {
     match !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
         true => Ok(()),

@@ -9,18 +9,18 @@
 //! dnsmasq.conf nginx.conf nftables.conf README.md
 //! ```
 
-use netboot::{Armed, Decision, SeedDocuments, SeedRequest, entry_script, node_script, node_script_path};
+use netboot::{Armed, Decision, Program, SeedDocuments, Site, entry_script, node_script, node_script_path};
 
 use super::canvas::Canvas;
-use super::{Fault, SERVED, dnsmasq, nftables, nginx};
-use crate::profile::{DistributionName, Profile};
+use super::{Fault, Request, SERVED, dnsmasq, nftables, nginx};
+use crate::profile::Profile;
 use crate::tree::{Change, Node, Tree};
 use crate::vocab::ImagePath;
 
 const IPXE: [&str; 3] = ["undionly.kpxe", "snponly.efi", "ipxe.efi"];
 
 /// Renders the tree and puts what is served into the appliance's overlay as well.
-pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile) -> Tree {
+pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, _request: &Request<'_>) -> Tree {
     let mut tree = Tree::new();
     tree.insert(ImagePath::literal("/tftp"), Node::directory());
     tree.insert(ImagePath::literal("/http"), Node::directory());
@@ -77,30 +77,25 @@ fn scripts(canvas: &mut Canvas<'_>, profile: &Profile, tree: &mut Tree) {
     }
 }
 
-/// Name of the account on installed nodes when the appliance has no user of its own.
-const DEFAULT_USER: &str = "ubuntu";
+/// The nodes' surroundings, as the profile has them.
+fn site(profile: &Profile) -> Site<'_> {
+    let provisioning = &profile.network.provisioning;
+    Site {
+        server: provisioning.address.addr(),
+        subnet: provisioning.address.trunc(),
+        domain: &provisioning.domain,
+        gateway: provisioning.gateway,
+    }
+}
 
 fn seeds(canvas: &mut Canvas<'_>, profile: &Profile, tree: &mut Tree) {
-    let mut ssh_keys: Vec<String> = profile.appliance.users.iter().flat_map(|user| user.ssh_keys.clone()).collect();
-    ssh_keys.sort();
-    ssh_keys.dedup();
-    let user = profile.appliance.users.iter().find(|user| user.sudo).map_or(DEFAULT_USER, |user| &user.name);
+    let site = site(profile);
     for node in &profile.inventory.nodes {
         let Some(installer) = node.install.as_ref().and_then(|name| profile.installers.get(name)) else { continue };
-        if installer.distribution != DistributionName::Ubuntu {
+        if installer.system.release.traits().program != Program::Subiquity {
             continue;
         }
-        let seed = SeedDocuments::render(&SeedRequest {
-            node,
-            domain: &profile.network.provisioning.domain,
-            locale: &profile.appliance.locale,
-            timezone: &profile.appliance.timezone,
-            user,
-            ssh_keys: &ssh_keys,
-            layout: &installer.storage,
-            packages: &installer.packages,
-            late_commands: &installer.late_commands,
-        });
+        let seed = SeedDocuments::render(node, &installer.system, &site);
         match seed {
             Ok(seed) => {
                 for (name, text) in seed.files() {

@@ -127,7 +127,10 @@ fn authoritative(profile: &Profile, site: Site) -> String {
         // Only machines with a reservation get an address.
         None => format!("{network},static,{mask}"),
     };
-    let router = if provisioning.nat { format!("option:router,{address}") } else { "option:router".to_owned() };
+    let router = match provisioning.gateway {
+        Some(gateway) => format!("option:router,{gateway}"),
+        None => "option:router".to_owned(),
+    };
     let leases = match site {
         Site::Appliance => format!("dhcp-leasefile={STATE}/dnsmasq/leases\n"),
         Site::Own => String::new(),

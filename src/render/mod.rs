@@ -23,8 +23,12 @@ mod storage;
 mod tests;
 mod units;
 
+use std::collections::BTreeMap;
+
+use netboot::Armed;
+
 use crate::profile::Profile;
-use crate::tree::{Change, Contents, MemoryContents, Node, Overlay, Tree};
+use crate::tree::{Change, Content, Contents, MemoryContents, Node, Overlay, Tree};
 use crate::vocab::{DiskIds, Epoch};
 
 pub use error::{Fault, RenderError};
@@ -40,6 +44,27 @@ const SERVED: &str = "/srv/provbuild";
 pub struct Base<'a> {
     pub tree: &'a Tree,
     pub contents: &'a dyn Contents,
+}
+
+/// Files of an installer's medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstallerFiles {
+    pub kernel: Content,
+    pub initrd: Content,
+    /// The ISO itself, for installers that load it.
+    pub iso: Option<Content>,
+}
+
+/// What is rendered for, beside the profile.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub base: Base<'a>,
+    pub ids: &'a DiskIds,
+    pub epoch: Epoch,
+    /// The media at hand, by the installer's name. Those of the profile that it bakes must be here.
+    pub media: &'a BTreeMap<String, InstallerFiles>,
+    /// Who is installed by the boot tree beside the image. The image itself arms nobody.
+    pub armed: &'a Armed,
 }
 
 /// Everything that configuration adds.
@@ -59,15 +84,16 @@ pub struct Rendered {
 ///
 /// # Errors
 /// Every file that is missing, unreadable or defined twice.
-pub fn render(profile: &Profile, base: &Base<'_>, ids: &DiskIds, epoch: Epoch) -> Result<Rendered, RenderError> {
+pub fn render(profile: &Profile, request: &Request<'_>) -> Result<Rendered, RenderError> {
+    let Request { base, ids, epoch, .. } = request;
     let mut canvas = canvas::Canvas::new(base, profile.distribution.kernel.is_some());
     identity::render(&mut canvas, profile);
-    accounts::render(&mut canvas, profile, epoch);
+    accounts::render(&mut canvas, profile, *epoch);
     storage::render(&mut canvas, ids);
     network::render(&mut canvas, profile);
     ssh::render(&mut canvas, profile);
     nftables::render(&mut canvas, profile);
-    let boot = boot_tree::render(&mut canvas, profile);
+    let boot = boot_tree::render(&mut canvas, profile, request);
     dnsmasq::render(&mut canvas, profile);
     nginx::render(&mut canvas, profile);
     let esp = boot_chain::render(&mut canvas, profile, ids);

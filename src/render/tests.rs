@@ -21,6 +21,10 @@ fn node(hostname: &str, mac: &str, address: &str) -> netboot::Node {
         hostname: hostname.parse().unwrap(),
         mac: mac.parse().unwrap(),
         address: address.parse().unwrap(),
+        address6: None,
+        addresses: BTreeMap::new(),
+        memory: None,
+        secure_boot: false,
         install: Some("ubuntu-24-04".to_owned()),
         disk: None,
         bmc: None,
@@ -39,13 +43,26 @@ fn profile() -> Profile {
         credentials: None,
     });
     let installer = Installer {
-        distribution: DistributionName::Ubuntu,
-        release: "24.04".to_owned(),
-        iso: None,
+        system: netboot::System {
+            release: netboot::Release::Ubuntu2404,
+            locale: "C.UTF-8".to_owned(),
+            keyboard: netboot::Keyboard { layout: "us".to_owned(), variant: None },
+            timezone: "Etc/UTC".to_owned(),
+            account: netboot::Account {
+                name: "admin".to_owned(),
+                password_hash: None,
+                ssh_keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKey admin@example".to_owned()],
+            },
+            storage: netboot::Storage::Direct,
+            addressing: netboot::Addressing::Dhcp,
+            packages: vec![],
+            mirror: None,
+            early_commands: vec![],
+            late_commands: vec![],
+            kernel_parameters: vec![],
+        },
+        medium: None,
         media: Media::Fetch,
-        storage: "direct".to_owned(),
-        packages: vec![],
-        late_commands: vec![],
     };
     Profile {
         name: "mylab".to_owned(),
@@ -105,6 +122,8 @@ fn profile() -> Profile {
                 domain: "lab.example".to_owned(),
                 dns: vec![],
                 nat: true,
+                gateway: Some("10.10.1.1".parse().unwrap()),
+                secure_boot: false,
                 hosts: vec![ExtraHost {
                     name: "switch1".parse().unwrap(),
                     address: "10.10.1.2".parse().unwrap(),
@@ -112,6 +131,7 @@ fn profile() -> Profile {
                 }],
             },
             bmc_subnet: Some("10.20.0.0/24".parse().unwrap()),
+            bmc_filter: true,
         },
         installers: BTreeMap::from([("ubuntu-24-04".to_owned(), installer)]),
         outputs: BTreeSet::new(),
@@ -212,7 +232,8 @@ impl TestBase {
 
     fn render(&self, profile: &Profile) -> Result<Rendered, RenderError> {
         let base = Base { tree: &self.tree, contents: &self.contents };
-        render(profile, &base, &ids(), EPOCH)
+        let (media, armed) = (BTreeMap::new(), Armed::none());
+        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media: &media, armed: &armed })
     }
 }
 

@@ -7,24 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::{DiskSelector, Node};
-
-/// What the seed of one node is made from.
-pub struct SeedRequest<'a> {
-    pub node: &'a Node,
-    /// DNS domain of the provisioning network.
-    pub domain: &'a str,
-    pub locale: &'a str,
-    /// IANA name.
-    pub timezone: &'a str,
-    /// The account that the installed system gets, with sudo and these keys.
-    pub user: &'a str,
-    pub ssh_keys: &'a [String],
-    /// subiquity's storage layout ("direct", "lvm", "zfs").
-    pub layout: &'a str,
-    pub packages: &'a [String],
-    pub late_commands: &'a [String],
-}
+use crate::{DiskSelector, Node, Site, Storage, System};
 
 /// The files of a NoCloud seed directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,31 +29,35 @@ impl SeedDocuments {
         ]
     }
 
-    pub fn render(request: &SeedRequest<'_>) -> Result<Self, serde_saphyr::ser::Error> {
-        let node = request.node;
+    pub fn render(node: &Node, system: &System, site: &Site<'_>) -> Result<Self, serde_saphyr::ser::Error> {
         let name = node.hostname.as_str();
+        let layout = match system.storage {
+            Storage::Lvm { .. } => "lvm",
+            Storage::Zfs => "zfs",
+            Storage::Direct | Storage::Partitions(_) => "direct",
+        };
         let document = UserData {
             autoinstall: Autoinstall {
                 version: 1,
-                locale: request.locale,
+                locale: &system.locale,
                 keyboard: Keyboard { layout: "us" },
-                timezone: request.timezone,
+                timezone: &system.timezone,
                 network: Netplan::of(node),
                 apt: Apt { fallback: "offline-install" },
-                storage: Storage { layout: Layout { name: request.layout, matching: Match::of(node.disk.as_ref()) } },
-                ssh: Ssh { install_server: true, allow_pw: false, authorized_keys: request.ssh_keys },
-                packages: request.packages,
-                late_commands: request.late_commands,
+                storage: StorageSection { layout: Layout { name: layout, matching: Match::of(node.disk.as_ref()) } },
+                ssh: Ssh { install_server: true, allow_pw: false, authorized_keys: &system.account.ssh_keys },
+                packages: &system.packages,
+                late_commands: &system.late_commands,
                 user_data: CloudConfig {
                     hostname: name,
-                    fqdn: format!("{name}.{}", request.domain),
+                    fqdn: format!("{name}.{}", site.domain),
                     disable_root: true,
                     users: [CloudUser {
-                        name: request.user,
+                        name: &system.account.name,
                         shell: "/bin/bash",
                         sudo: "ALL=(ALL) NOPASSWD:ALL",
                         lock_passwd: true,
-                        ssh_authorized_keys: request.ssh_keys,
+                        ssh_authorized_keys: &system.account.ssh_keys,
                     }],
                 },
                 shutdown: "reboot",
@@ -100,7 +87,7 @@ struct Autoinstall<'a> {
     timezone: &'a str,
     network: Netplan,
     apt: Apt,
-    storage: Storage<'a>,
+    storage: StorageSection<'a>,
     ssh: Ssh<'a>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     packages: &'a [String],
@@ -122,7 +109,7 @@ struct Apt {
 }
 
 #[derive(Serialize)]
-struct Storage<'a> {
+struct StorageSection<'a> {
     layout: Layout<'a>,
 }
 
@@ -235,19 +222,8 @@ mod tests {
     fn seed_of_a_node() {
         let mut node = node("node1", "52:54:00:12:34:56", "10.10.1.21");
         node.disk = Some(DiskSelector { serial: Some("S3Z*".to_owned()), ..DiskSelector::default() });
-        let keys = ["ssh-ed25519 AAAA admin@example: 'odd' # comment".to_owned()];
-        let seed = SeedDocuments::render(&SeedRequest {
-            node: &node,
-            domain: "lab.example",
-            locale: "C.UTF-8",
-            timezone: "Etc/UTC",
-            user: "admin",
-            ssh_keys: &keys,
-            layout: "direct",
-            packages: &["htop".to_owned()],
-            late_commands: &["curtin in-target -- systemctl enable ssh".to_owned()],
-        })
-        .unwrap();
+        let site = crate::system::tests::site();
+        let seed = SeedDocuments::render(&node, &crate::system::tests::system(), &site).unwrap();
         let text: String = seed.files().iter().map(|(name, text)| format!("--- {name}\n{text}")).collect();
         insta::assert_snapshot!(text);
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::{MacAddr, Node};
+use crate::{MacAddr, MediaPaths, Node, Site, System};
 
 /// The nodes whose next boot from the network may install.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +56,22 @@ impl Installation {
             return Err(BadInstallation(word.to_owned()));
         }
         Ok(Installation { kernel: kernel.to_owned(), initrd: initrd.to_owned(), arguments })
+    }
+
+    /// What starts the installation of `node`: the installer's kernel, told where its answers are.
+    ///
+    /// # Errors
+    /// A word that a loader would change: one of the profile's kernel parameters.
+    pub fn of(node: &Node, system: &System, media: &MediaPaths, site: &Site<'_>) -> Result<Self, BadInstallation> {
+        let server = site.url();
+        let mut arguments = vec!["ip=dhcp".to_owned()];
+        if let Some(iso) = &media.iso {
+            arguments.push(format!("url={server}/{iso}"));
+        }
+        arguments.push("autoinstall".to_owned());
+        arguments.push(format!("ds=nocloud;s={server}/seed/{}/", node.hostname));
+        arguments.extend(system.kernel_parameters.iter().cloned());
+        Installation::new(&media.kernel, &media.initrd, arguments)
     }
 
     pub fn kernel(&self) -> &str {

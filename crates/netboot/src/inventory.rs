@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Hostname, MacAddr};
@@ -29,6 +30,14 @@ pub struct Node {
     /// The NIC that boots and that the operating system uses.
     pub mac: MacAddr,
     pub address: Ipv4Addr,
+    /// Its IPv6 address with the subnet's prefix: a name server record, and the installed system's own configuration.
+    pub address6: Option<Ipv6Net>,
+    /// Addresses on further networks by the network's name ("ceph"); answered as `HOSTNAME-NETWORK`.
+    pub addresses: BTreeMap<String, Ipv4Addr>,
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// The firmware enforces Secure Boot: the node is started through shim and GRUB.
+    pub secure_boot: bool,
     /// Name of the installer; `None` where the node is only known.
     pub install: Option<String>,
     /// The disk to install on; `None` leaves the choice to the installer.
@@ -162,6 +171,10 @@ pub(crate) mod tests {
             hostname: hostname.parse().unwrap(),
             mac: mac.parse().unwrap(),
             address: address.parse().unwrap(),
+            address6: None,
+            addresses: BTreeMap::new(),
+            memory: None,
+            secure_boot: false,
             install: None,
             disk: None,
             bmc: None,
@@ -188,6 +201,10 @@ pub(crate) mod tests {
                 hostname: "node1".parse().unwrap(),
                 mac: "ac:1f:6b:6c:5a:76".parse().unwrap(),
                 address: Ipv4Addr::new(10, 10, 1, 21),
+                address6: Some("fd00::21/64".parse().unwrap()),
+                addresses: BTreeMap::from([("ceph".to_owned(), Ipv4Addr::new(10, 20, 0, 21))]),
+                memory: Some(64 << 30),
+                secure_boot: true,
                 install: Some("ubuntu-24-04".to_owned()),
                 disk: Some(DiskSelector { serial: Some("S3Z*".to_owned()), ..DiskSelector::default() }),
                 bmc: Some(Bmc {
