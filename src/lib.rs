@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod image;
 pub mod lock;
 pub mod manifest;
+pub mod media;
 pub mod profile;
 pub mod render;
 pub mod rootfs;

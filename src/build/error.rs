@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::media::ArmError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
 use crate::lock::{Drift, LockError};
 use crate::manifest::ManifestError;
+use crate::media::{MediaError, Reason};
 use crate::profile::Faults;
 use crate::render::RenderError;
 use crate::rootfs::{Failure, RootfsError};
@@ -24,6 +26,10 @@ pub enum BuildError {
     Drift { path: PathBuf, drift: Drift },
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Arm(Vec<ArmError>),
+    #[error(transparent)]
+    Media(#[from] MediaError),
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
     #[error(transparent)]
@@ -53,6 +59,7 @@ impl BuildError {
             }
             // There, "no space" speaks of namespaces.
             BuildError::Rootfs(RootfsError::Sandbox(_)) => return false,
+            BuildError::Media(MediaError { reason: Reason::Fetch(FetchError::DiskFull(_)), .. }) => return true,
             BuildError::Fetch(FetchError::DiskFull(_)) | BuildError::Image(ImageError::HostDiskFull { .. }) => {
                 return true;
             }
@@ -84,6 +91,12 @@ impl Remedy for BuildError {
                 Some("review the difference, then write a new lock: provbuild lock PROFILE".into())
             }
             BuildError::Fetch(error) => error.help(),
+            BuildError::Arm(errors) => {
+                let helps: Vec<String> =
+                    errors.iter().filter_map(|error| Some(format!("{error}: {}", error.help()?))).collect();
+                Some(helps.join("\n"))
+            }
+            BuildError::Media(error) => error.help(),
             BuildError::Rootfs(error) => error.help(),
             BuildError::Render(error) => error.help(),
             BuildError::Conflicts(_) => Some("take the file out of the profile, or exclude the package".into()),

@@ -1,5 +1,7 @@
 //! Keys of the stages: the digest of everything that a stage reads, its own code included.
 
+use std::collections::BTreeSet;
+
 use crate::lock::Lock;
 use crate::vocab::{Digest, Hasher};
 
@@ -12,14 +14,20 @@ const ROOTFS_CODE: &str = env!("PROVBUILD_ROOTFS_CODE");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Keys {
     pub(super) rootfs: Digest,
-    /// Render, image and manifest read the same things: the tree, the profile and the lock.
+    /// Render, image and manifest read the same things: the tree, the profile, the lock and who is armed.
     pub(super) outputs: Digest,
     /// Seed of the disk's identifiers.
     pub(super) disk: Digest,
 }
 
 impl Keys {
-    pub(super) fn of(profile_name: &str, profile: &Digest, lock: &Lock, lock_digest: &Digest) -> Self {
+    pub(super) fn of(
+        profile_name: &str,
+        profile: &Digest,
+        lock: &Lock,
+        lock_digest: &Digest,
+        armed: &BTreeSet<String>,
+    ) -> Self {
         let rootfs = {
             let mut hasher = Hasher::new();
             hasher.field(b"rootfs");
@@ -33,6 +41,7 @@ impl Keys {
             hasher.field(b"outputs");
             hasher.field(CODE.as_bytes());
             [&rootfs, profile, lock_digest].iter().for_each(|digest| hasher.field(digest.as_bytes()));
+            armed.iter().for_each(|node| hasher.field(node.as_bytes()));
             hasher.finish()
         };
         let disk = {

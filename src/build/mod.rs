@@ -6,6 +6,7 @@
 mod error;
 mod keys;
 mod locking;
+mod media;
 mod out;
 mod outputs;
 mod pipeline;
@@ -13,4 +14,5 @@ mod pipeline;
 pub use error::BuildError;
 pub use keys::CODE;
 pub use locking::LockOutcome;
+pub use media::ArmError;
 pub use pipeline::{Build, Built, Plan, StagePlan};

@@ -11,10 +11,12 @@ use netboot::Armed;
 use super::error::BuildError;
 use super::keys::{CODE, Keys};
 use super::locking::Locked;
+use crate::fetch::Store;
 use crate::image::{self, DiskSpec, MachineSpec};
 use crate::manifest::{ArtifactRecord, FORMAT, Inputs, Machine, Manifest, StageRecord, Tool};
+use crate::media::Objects;
 use crate::profile::{OutputFormat, Profile};
-use crate::render;
+use crate::render::{self, InstallerFiles};
 use crate::tree::{Contents, Kind, Layered, Pack, Tree};
 use crate::vocab::{Digest, DiskIds, Progress, Stage};
 
@@ -25,6 +27,10 @@ pub(super) struct Ingredients<'a> {
     pub(super) locked: &'a Locked,
     pub(super) keys: Keys,
     pub(super) pack: &'a Pack,
+    /// Holds the media.
+    pub(super) store: &'a Store,
+    pub(super) media: &'a BTreeMap<String, InstallerFiles>,
+    pub(super) armed: &'a Armed,
 }
 
 /// Fills `directory` with the artifacts and their manifest. `previous` is where an earlier build may lie: what did not change
@@ -40,11 +46,12 @@ pub(super) fn write(
     let ids = DiskIds::derive(&inputs.keys.disk);
     let rendered = super::pipeline::timed(progress, Stage::Render, || {
         let base = render::Base { tree: &inputs.pack.tree, contents: inputs.pack };
-        let request = render::Request { base, ids: &ids, epoch, media: &BTreeMap::new(), armed: &Armed::none() };
+        let request = render::Request { base, ids: &ids, epoch, media: inputs.media, armed: inputs.armed };
         Ok::<_, BuildError>(render::render(profile, &request)?)
     })?;
     let root = rendered.overlay.apply(&inputs.pack.tree).map_err(BuildError::Conflicts)?;
-    let contents = Layered(vec![&rendered.contents, inputs.pack]);
+    let objects = Objects(inputs.store);
+    let contents = Layered(vec![&rendered.contents, inputs.pack, &objects]);
     let boot = write_tree(&rendered.boot, &contents, &directory.join("boot"))?;
 
     let machine = MachineSpec {

@@ -1,5 +1,6 @@
 //! The build from profile to `out/NAME`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,8 +9,8 @@ use super::error::BuildError;
 use super::keys::Keys;
 use super::locking::{self, LockOutcome, Locked};
 use super::out::{OutRoot, Stamp};
-use super::outputs;
-use crate::fetch::{Fetcher, HostApt, Mirrors, Network, Store};
+use super::{media, outputs};
+use crate::fetch::{Fetcher, FileFetcher, HostApt, Mirrors, Network, Store};
 use crate::lock::LockDiff;
 use crate::manifest::Manifest;
 use crate::profile::{self, Loaded, Profile};
@@ -36,6 +37,8 @@ pub struct Build<'a> {
     pub host_apt: Option<HostApt>,
     /// Bytes that the tree may take while it is made.
     pub tree_limit: u64,
+    /// Host names of the nodes that the boot tree beside the image installs.
+    pub armed: BTreeSet<String>,
     pub progress: &'a dyn Progress,
 }
 
@@ -104,14 +107,16 @@ impl Build<'_> {
         let Some(locked) = locking::covering(&locking::path_of(&self.profile), &profile)? else {
             return Ok(Vec::new());
         };
-        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest);
+        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed);
         let packages = locked.lock.packages.iter().map(|package| package.sha256);
-        Ok(packages.chain([keys.rootfs]).collect())
+        let media = profile.installers.values().filter_map(|installer| Some(installer.medium.as_ref()?.sha256));
+        Ok(packages.chain(media).chain([keys.rootfs]).collect())
     }
 
     /// What `build` would do now.
     pub fn plan(&self) -> Result<Plan, BuildError> {
         let Loaded { profile, digest, .. } = self.load()?;
+        let armed = media::armed(&profile, &self.armed)?;
         let path = locking::path_of(&self.profile);
         let plan = |stage, cached, why: String| StagePlan { stage, cached, why };
         let Some(locked) = locking::covering(&path, &profile)? else {
@@ -119,7 +124,7 @@ impl Build<'_> {
             let why = format!("{} does not exist yet", path.display());
             return Ok(Plan { stages: all.map(|stage| plan(stage, false, why.clone())).into() });
         };
-        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest);
+        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed);
         let store = Store::open(&self.store)?;
         let packages = &locked.lock.packages;
         let missing = packages.iter().filter(|p| store.object_of_size(&p.sha256, p.size).is_none());
@@ -137,32 +142,39 @@ impl Build<'_> {
             Some(_) => "a file of the last build was touched".to_owned(),
         };
         let fetched = files == 0 || rootfs;
-        Ok(Plan {
-            stages: vec![
-                plan(Stage::Lock, true, format!("{} packages in {}", packages.len(), path.display())),
-                plan(
-                    Stage::Fetch,
-                    fetched,
-                    if fetched { "everything is in the store".into() } else { format!("{files} files, {bytes} bytes") },
-                ),
-                plan(
-                    Stage::Rootfs,
-                    rootfs,
-                    if rootfs { "the same packages were configured before".into() } else { "new package set".into() },
-                ),
-                plan(Stage::Render, current, why_outputs.clone()),
-                plan(Stage::Image, current, why_outputs),
-            ],
-        })
+        let media = media::needed(&profile, &armed).into_iter().map(|(name, medium)| {
+            let (cached, why) = match store.object(&medium.sha256) {
+                Some(_) => (true, "is in the store"),
+                None => (false, "is to be fetched"),
+            };
+            plan(Stage::Media, cached, format!("the medium of installer '{name}' {why}"))
+        });
+        let mut stages = vec![
+            plan(Stage::Lock, true, format!("{} packages in {}", packages.len(), path.display())),
+            plan(
+                Stage::Fetch,
+                fetched,
+                if fetched { "everything is in the store".into() } else { format!("{files} files, {bytes} bytes") },
+            ),
+            plan(
+                Stage::Rootfs,
+                rootfs,
+                if rootfs { "the same packages were configured before".into() } else { "new package set".into() },
+            ),
+        ];
+        stages.extend(media);
+        stages.extend([plan(Stage::Render, current, why_outputs.clone()), plan(Stage::Image, current, why_outputs)]);
+        Ok(Plan { stages })
     }
 
     /// Builds `out/NAME`.
     pub fn run(&self) -> Result<Built, BuildError> {
         let Loaded { profile, digest, .. } = self.load()?;
+        let armed = media::armed(&profile, &self.armed)?;
         let lock_path = locking::path_of(&self.profile);
         let known = locking::covering(&lock_path, &profile)?;
         if let Some(locked) = &known {
-            let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest);
+            let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed);
             if self.is_current(&profile, &keys) {
                 let directory = self.out.join(&profile.name);
                 let manifest = Manifest::read(&directory)?;
@@ -177,13 +189,28 @@ impl Build<'_> {
             }
             None => timed(self.progress, Stage::Lock, || locking::write(self, &store, &lock_path, &profile, None))?,
         };
-        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest);
+        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed);
         let pack = self.rootfs(&store, &profile, &locked, &keys)?;
+        let files = match media::needed(&profile, &armed).is_empty() {
+            true => BTreeMap::new(),
+            false => timed(self.progress, Stage::Media, || {
+                let fetcher = FileFetcher::new(&store, self.network.clone(), self.progress);
+                media::prepare(&profile, &armed, &fetcher, self.now)
+            })?,
+        };
 
         let root = OutRoot::lock(&self.out).map_err(BuildError::io)?;
         let staging = root.begin(&profile.name).map_err(BuildError::io)?;
-        let inputs =
-            outputs::Ingredients { profile: &profile, profile_digest: digest, locked: &locked, keys, pack: &pack };
+        let inputs = outputs::Ingredients {
+            profile: &profile,
+            profile_digest: digest,
+            locked: &locked,
+            keys,
+            pack: &pack,
+            store: &store,
+            media: &files,
+            armed: &armed,
+        };
         let manifest = outputs::write(&inputs, staging.directory(), &self.out.join(&profile.name), self.progress)?;
         let directory = staging.commit().map_err(BuildError::io)?;
         self.stamp(&profile, &manifest, &keys)?;

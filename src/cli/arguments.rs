@@ -55,6 +55,9 @@ pub(super) enum Command {
         place: Place,
         #[command(flatten)]
         out: Out,
+        /// Let the boot tree beside the image install this node; may be repeated. The image itself installs nobody.
+        #[arg(long = "arm", value_name = "NODE")]
+        arm: Vec<String>,
     },
     /// Build if needed, then boot the appliance in QEMU; the serial console is the terminal (Ctrl-a x ends it).
     Run {

@@ -78,8 +78,10 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
             };
             print(&plan.stages.iter().map(line).collect::<String>())
         }
-        Command::Build { profile, place, out } => {
-            let built = build_of(profile, place, Some(out), progress)?.run()?;
+        Command::Build { profile, place, out, arm } => {
+            let mut build = build_of(profile, place, Some(out), progress)?;
+            build.armed.extend(arm.iter().cloned());
+            let built = build.run()?;
             print_built(&built, arguments.json)
         }
         Command::Run { profile, place, out, machine } => {
@@ -201,6 +203,7 @@ fn build_of<'a>(
         },
         now: Epoch(u32::try_from(now).unwrap_or(u32::MAX)),
         host_apt: HostApt::read(Path::new("/")),
+        armed: BTreeSet::new(),
         tree_limit: TREE_LIMIT.min(memory().map_or(TREE_LIMIT, |bytes| bytes / 4 * 3)),
         progress,
     })

@@ -3,6 +3,7 @@
 use crate::build::BuildError;
 use crate::deploy::qemu::RunError;
 use crate::fetch::{FetchError, MirrorError, Tried};
+use crate::media::{MediaError, Reason};
 
 pub(super) const TABLE: &str = "Exit codes:
    0  done
@@ -11,7 +12,7 @@ pub(super) const TABLE: &str = "Exit codes:
    3  faults in the profile or the nodes
    4  the lock does not cover the profile, or the packages cannot be resolved
    5  the archive cannot be reached, or lacks a file
-   6  an index or a package is not what was signed or locked
+   6  an index, a package or an installer's medium is not what was signed, locked or asked for
    7  the packages could not be unpacked or configured, or there is no sandbox
    8  the configuration or the image could not be made
    9  a file could not be read or written; the disk may be full
@@ -38,12 +39,23 @@ impl From<&BuildError> for Exit {
             return Exit::Io;
         }
         match error {
-            BuildError::Profile(_) => Exit::Profile,
+            BuildError::Profile(_) | BuildError::Arm(_) => Exit::Profile,
+            BuildError::Media(error) => error.into(),
             BuildError::Lock { .. } | BuildError::Drift { .. } => Exit::Lock,
             BuildError::Fetch(error) => error.into(),
             BuildError::Rootfs(_) => Exit::Rootfs,
             BuildError::Render(_) | BuildError::Conflicts(_) | BuildError::Image(_) => Exit::Image,
             BuildError::Pack(_) | BuildError::Manifest(_) | BuildError::Io { .. } => Exit::Io,
+        }
+    }
+}
+
+impl From<&MediaError> for Exit {
+    fn from(error: &MediaError) -> Self {
+        match &error.reason {
+            Reason::Fetch(error) => error.into(),
+            Reason::Read(_) | Reason::File { .. } => Exit::Io,
+            _ => Exit::Unverified,
         }
     }
 }
@@ -60,7 +72,8 @@ impl From<&FetchError> for Exit {
             FetchError::Packages { failed, .. } if failed.iter().any(|package| altered(&package.tried)) => {
                 Exit::Unverified
             }
-            FetchError::Keyring(_) => Exit::Unverified,
+            FetchError::File { tried, .. } if altered(tried) => Exit::Unverified,
+            FetchError::Keyring(_) | FetchError::OtherFile { .. } => Exit::Unverified,
             FetchError::DiskFull(_)
             | FetchError::Io { .. }
             | FetchError::StoreFormat { .. }
@@ -68,6 +81,7 @@ impl From<&FetchError> for Exit {
             | FetchError::Stored(_) => Exit::Io,
             FetchError::Index { .. }
             | FetchError::Packages { .. }
+            | FetchError::File { .. }
             | FetchError::NoMirrors(_)
             | FetchError::Offline(_)
             | FetchError::Client(_) => Exit::Unreachable,

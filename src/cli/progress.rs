@@ -100,6 +100,7 @@ impl Progress for Bar {
                 bar.set_style(ProgressStyle::with_template(template).expect("template is valid"));
                 self.show(bar);
             }
+            Event::TransferGrew { bytes } => self.with(|bar| bar.inc_length(*bytes)),
             Event::TransferAdvanced { bytes } => self.with(|bar| bar.inc(*bytes)),
             Event::TransferFile { .. } => {}
             Event::TransferFinished => self.with(ProgressBar::finish_and_clear),

@@ -1,7 +1,7 @@
-//! Downloads of files whose size and digest are known beforehand.
+//! Downloads of files whose digest, and mostly size, are known beforehand.
 //!
 //! In: a [`Wanted`] file and the mirrors that may have it. Out: an object of the store. Invariants: no more bytes are
-//! written than the signed size; only a file with the right digest becomes an object; what a broken transfer left is
+//! written than the known size, or than the mirror announces; only a file with the right digest becomes an object; what a broken transfer left is
 //! continued, by whoever asks for the same digest next.
 
 use std::collections::BTreeSet;
@@ -36,9 +36,21 @@ pub(super) struct Wanted {
     /// For people.
     pub name: String,
     pub sha256: Digest,
-    pub size: u64,
+    /// Bytes, where they are known beforehand; otherwise the mirror's word holds until the digest decides.
+    pub size: Option<u64>,
+    /// What else can be said of a file that has another digest.
+    pub diagnose: fn(&mut File) -> Option<String>,
     /// Mirrors and paths below them, in order of preference.
     pub sources: Vec<(Url, String)>,
+}
+
+impl Wanted {
+    fn in_store(&self, store: &Store) -> Option<PathBuf> {
+        match self.size {
+            Some(size) => store.object_of_size(&self.sha256, size),
+            None => store.object(&self.sha256),
+        }
+    }
 }
 
 /// Why a file is not there: mirrors, or this machine.
@@ -69,7 +81,7 @@ impl<'a> Downloader<'a> {
     /// Gets all files, at most `jobs` at a time. The answers are in the order of `wanted`; after a failure that would
     /// meet every file (no mirror answers, the disk is full) the rest is not tried and has no answer.
     pub(super) fn all(&self, wanted: &[Wanted], jobs: usize) -> Vec<Option<Result<PathBuf, Failed>>> {
-        let bytes = wanted.iter().map(|file| file.size).sum();
+        let bytes = wanted.iter().filter_map(|file| file.size).sum();
         self.progress.event(Event::TransferStarted { files: wanted.len(), bytes });
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
@@ -118,7 +130,8 @@ impl<'a> Downloader<'a> {
                     Ok(()) => {
                         let object = self.store.adopt(&path, &wanted.sha256)?;
                         let _ = fs::remove_file(validator_path(&path));
-                        self.progress.event(Event::TransferFile { name: wanted.name.clone(), bytes: wanted.size });
+                        let bytes = fs::metadata(&object).map_or(0, |meta| meta.len());
+                        self.progress.event(Event::TransferFile { name: wanted.name.clone(), bytes });
                         return Ok(object);
                     }
                     Err(error) if error.is_transient() && attempt < attempts => {
@@ -142,7 +155,7 @@ impl<'a> Downloader<'a> {
     fn claim(&self, wanted: &Wanted) -> Result<Option<Flock<File>>, FetchError> {
         let path = self.store.partial_path(&wanted.sha256);
         loop {
-            if self.store.object_of_size(&wanted.sha256, wanted.size).is_some() {
+            if wanted.in_store(self.store).is_some() {
                 return Ok(None);
             }
             let file = OpenOptions::new()
@@ -160,7 +173,7 @@ impl<'a> Downloader<'a> {
             // Whoever held it may have completed it and given it its name meanwhile.
             let ours = file.metadata().map_err(FetchError::io("read", &path))?.ino();
             if fs::metadata(&path).is_ok_and(|there| there.ino() == ours) {
-                if self.store.object_of_size(&wanted.sha256, wanted.size).is_some() {
+                if wanted.in_store(self.store).is_some() {
                     fs::remove_file(&path).map_err(FetchError::io("remove", &path))?;
                     return Ok(None);
                 }
@@ -185,19 +198,21 @@ impl<'a> Downloader<'a> {
         };
 
         let mut have = file.metadata().map_err(read())?.len();
-        if have > wanted.size {
+        if wanted.size.is_some_and(|size| have > size) {
             restart(file)?;
             have = 0;
         }
         file.rewind().map_err(read())?;
         let mut hasher = Hasher::new();
         hash_into(&mut hasher, &mut (&mut *file).take(have)).map_err(read())?;
-        if have == wanted.size && have > 0 {
+        if have > 0 && wanted.size.is_none_or(|size| have == size) {
             if hasher.clone().finish() == wanted.sha256 {
                 return Ok(Ok(()));
             }
-            restart(file)?;
-            (have, hasher) = (0, Hasher::new());
+            if wanted.size.is_some() {
+                restart(file)?;
+                (have, hasher) = (0, Hasher::new());
+            }
         }
         let resumed_from = have;
         let validator = (have > 0).then(|| recall_validator(&path, mirror)).flatten();
@@ -219,6 +234,13 @@ impl<'a> Downloader<'a> {
             fs::write(validator_path(&path), format!("{mirror}\n{validator}\n")).map_err(write())?;
         }
         file.seek(SeekFrom::Start(have)).map_err(write())?;
+        // Without any word on the length only the end of the stream tells it.
+        let size = wanted.size.or(answer.total);
+        if wanted.size.is_none()
+            && let Some(size) = size
+        {
+            self.progress.event(Event::TransferGrew { bytes: size.saturating_sub(have) });
+        }
 
         let mut reader = answer.reader;
         let mut buffer = vec![0; 64 << 10];
@@ -241,9 +263,9 @@ impl<'a> Downloader<'a> {
                     return Ok(Err(MirrorError::Interrupted { received: have, reason: reason(&error) }));
                 }
             };
-            if have + count as u64 > wanted.size {
+            if let Some(limit) = size.filter(|size| have + count as u64 > *size) {
                 restart(file)?;
-                return Ok(Err(MirrorError::TooLarge { limit: wanted.size }));
+                return Ok(Err(MirrorError::TooLarge { limit }));
             }
             file.write_all(&buffer[..count]).map_err(write())?;
             hasher.update(&buffer[..count]);
@@ -252,26 +274,27 @@ impl<'a> Downloader<'a> {
             window.1 += count as u64;
             let patience = self.transport.network().patience();
             if window.0.elapsed() >= patience {
-                if window.1 < SLOWEST * patience.as_secs().max(1) && have < wanted.size {
+                if window.1 < SLOWEST * patience.as_secs().max(1) && size.is_none_or(|size| have < size) {
                     return Ok(Err(MirrorError::Slow { limit: SLOWEST }));
                 }
                 window = (Instant::now(), 0);
             }
         }
         report(0, true);
-        if have < wanted.size {
-            return Ok(Err(MirrorError::Truncated { found: have, wanted: wanted.size }));
+        if let Some(size) = size.filter(|size| have < *size) {
+            return Ok(Err(MirrorError::Truncated { found: have, wanted: size }));
         }
         let found = hasher.finish();
         if found == wanted.sha256 {
             return Ok(Ok(()));
         }
+        let note = (wanted.diagnose)(file);
         restart(file)?;
         if resumed_from > 0 {
             // The part that was there may have been the bad one.
             return self.transfer(file, wanted, mirror, remote);
         }
-        Ok(Err(MirrorError::Altered { found, wanted: wanted.sha256 }))
+        Ok(Err(MirrorError::Altered { found, wanted: wanted.sha256, note }))
     }
 
     /// A small file without known digest, wholly into memory; at most `limit` bytes.

@@ -24,14 +24,18 @@ pub enum MirrorError {
     TooLarge { limit: u64 },
     #[error("it gives {found} bytes instead of {wanted}")]
     Truncated { found: u64, wanted: u64 },
-    #[error("it gives other content: SHA-256 {found} instead of {wanted}")]
-    Altered { found: Digest, wanted: Digest },
+    #[error("it gives other content: SHA-256 {found} instead of {wanted}{}", note_text(.note))]
+    Altered { found: Digest, wanted: Digest, note: Option<String> },
     #[error("{0}")]
     Release(#[from] ReleaseError),
     #[error("{0}")]
     Index(#[from] IndexError),
     #[error("its address is of no use: {0}")]
     Address(String),
+}
+
+fn note_text(note: &Option<String>) -> String {
+    note.as_ref().map(|note| format!("; {note}")).unwrap_or_default()
 }
 
 impl MirrorError {
@@ -45,6 +49,10 @@ impl MirrorError {
     }
 }
 
+fn is_altered(error: &MirrorError) -> bool {
+    matches!(error, MirrorError::Altered { .. } | MirrorError::TooLarge { .. })
+}
+
 /// The mirrors that were tried for one file, in order, each with its answer.
 #[derive(Debug, Default)]
 pub struct Tried(pub Vec<(String, MirrorError)>);
@@ -52,9 +60,8 @@ pub struct Tried(pub Vec<(String, MirrorError)>);
 impl Tried {
     /// Whether some mirror answered that it does not have the file, and none had it in another state.
     fn is_missing(&self) -> bool {
-        let altered = |error: &MirrorError| matches!(error, MirrorError::Altered { .. } | MirrorError::TooLarge { .. });
         self.0.iter().any(|(_, error)| matches!(error, MirrorError::Missing))
-            && !self.0.iter().any(|(_, error)| altered(error))
+            && !self.0.iter().any(|(_, error)| is_altered(error))
     }
 }
 
@@ -102,6 +109,10 @@ pub enum FetchError {
         /// The time of the lock that names them.
         locked: Epoch,
     },
+    #[error("{name} cannot be had\n{tried}")]
+    File { name: String, tried: Tried },
+    #[error("{} is not {name}: its SHA-256 is {found}, the profile says {wanted}{}", .path.display(), note_text(.note))]
+    OtherFile { name: String, path: PathBuf, found: Digest, wanted: Digest, note: Option<String> },
     #[error("no mirror is known for {0}")]
     NoMirrors(String),
     #[error("{0} is not in the store, and the network may not be used")]
@@ -162,6 +173,23 @@ impl Remedy for FetchError {
                 "run the build again, what arrived is kept; if a mirror goes on failing, name another one in \
                  `distribution.mirrors`"
                     .to_owned()
+            }
+            FetchError::File { tried, .. } if tried.0.iter().any(|(_, error)| is_altered(error)) => {
+                "check the digest in the profile against the publisher's SHA256SUMS, and that the address is that of the \
+                 same point release"
+                    .to_owned()
+            }
+            FetchError::File { tried, .. } if tried.is_missing() => {
+                "the publisher has moved or replaced it: look up the address and digest of the current point release"
+                    .to_owned()
+            }
+            FetchError::File { .. } => {
+                "run the build again, what arrived is kept and continued; or download it by other means and name the file \
+                 with `path`"
+                    .to_owned()
+            }
+            FetchError::OtherFile { .. } => {
+                "download it again, or write the digest that the publisher's SHA256SUMS has for it".to_owned()
             }
             FetchError::NoMirrors(_) => "name one in `distribution.mirrors`".to_owned(),
             FetchError::Offline(_) => "run once without the offline option".to_owned(),

@@ -117,7 +117,8 @@ impl<'a> Fetcher<'a> {
                 Wanted {
                     name: format!("{} {}", file.suite(), file.path()),
                     sha256: *file.sha256(),
-                    size: file.size(),
+                    size: Some(file.size()),
+                    diagnose: |_| None,
                     sources,
                 }
             })
@@ -275,7 +276,7 @@ impl<'a> Fetcher<'a> {
                 return Err(FetchError::NoMirrors(package.suite.clone()));
             }
             let name = format!("{} {}", package.name, package.version);
-            wanted.push(Wanted { name, sha256: package.sha256, size: package.size, sources });
+            wanted.push(Wanted { name, sha256: package.sha256, size: Some(package.size), diagnose: |_| None, sources });
         }
         let mut failed = Vec::new();
         if !wanted.is_empty() {

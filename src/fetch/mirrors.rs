@@ -98,8 +98,12 @@ fn snapshot_service(name: DistributionName, security: bool) -> &'static str {
     }
 }
 
-/// Address of a file below a mirror. Every character that could end the path or its component is escaped.
+/// Address of a file below a mirror. Every character that could end the path or its component is escaped. With an empty
+/// path the address is the file's own.
 pub(super) fn join(mirror: &Url, path: &str) -> Option<Url> {
+    if path.is_empty() {
+        return Some(mirror.clone());
+    }
     let mut url = mirror.clone();
     url.path_segments_mut().ok()?.pop_if_empty().extend(path.split('/'));
     Some(url)

@@ -6,6 +6,7 @@
 mod download;
 mod error;
 mod fetcher;
+mod file;
 mod host_apt;
 mod mirrors;
 mod store;
@@ -13,6 +14,7 @@ mod transport;
 
 pub use error::{FailedPackage, FetchError, MirrorError, Tried};
 pub use fetcher::{DEFAULT_JOBS, FetchedPackage, Fetcher};
+pub use file::{FileFetcher, FileRequest};
 pub use host_apt::HostApt;
 pub use mirrors::{Archive, Mirrors};
 pub use store::Store;

@@ -200,7 +200,7 @@ impl Store {
     }
 
     /// Text kept under a name (`indices/`), written aside.
-    pub(super) fn remember(&self, name: &str, text: &str) -> Result<(), FetchError> {
+    pub fn remember(&self, name: &str, text: &str) -> Result<(), FetchError> {
         let path = self.root.join("indices").join(name);
         let tmp = self.temporary_file()?;
         fs::write(tmp.path(), text).map_err(FetchError::io("write", tmp.path()))?;
@@ -208,7 +208,8 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn recall(&self, name: &str) -> Result<Option<String>, FetchError> {
+    /// What was kept under a name.
+    pub fn recall(&self, name: &str) -> Result<Option<String>, FetchError> {
         let path = self.root.join("indices").join(name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text)),

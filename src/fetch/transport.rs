@@ -63,6 +63,8 @@ pub(super) struct Answer {
     pub reader: Box<dyn Read>,
     /// Offset of the first byte.
     pub start: u64,
+    /// Length of the whole file in bytes, where the other side says so.
+    pub total: Option<u64>,
     /// Strong entity tag or modification time, for `If-Range`.
     pub validator: Option<String>,
 }
@@ -112,13 +114,14 @@ impl Transport {
 
 fn open_file(mirror: &Url, path: &str, from: u64) -> Result<Answer, MirrorError> {
     let root = mirror.to_file_path().map_err(|()| MirrorError::Address("it is no absolute file name".to_owned()))?;
-    let open = || -> io::Result<File> {
-        let mut file = File::open(root.join(path))?;
+    let open = || -> io::Result<(File, u64)> {
+        let mut file = File::open(if path.is_empty() { root } else { root.join(path) })?;
+        let total = file.metadata()?.len();
         file.seek(SeekFrom::Start(from))?;
-        Ok(file)
+        Ok((file, total))
     };
     match open() {
-        Ok(file) => Ok(Answer { reader: Box::new(file), start: from, validator: None }),
+        Ok((file, total)) => Ok(Answer { reader: Box::new(file), start: from, total: Some(total), validator: None }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(MirrorError::Missing),
         Err(error) => Err(MirrorError::Unreachable(error.to_string())),
     }
@@ -146,9 +149,10 @@ fn get(client: &Client, url: Url, from: u64, validator: Option<&str>) -> Result<
         StatusCode::NOT_FOUND | StatusCode::GONE => return Err(MirrorError::Missing),
         status => return Err(MirrorError::Status(status.as_u16())),
     };
+    let total = response.content_length().map(|rest| start + rest);
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let validator = header(ETAG).filter(|tag| !tag.starts_with("W/")).or(header(LAST_MODIFIED)).map(str::to_owned);
-    Ok(Answer { reader: Box::new(response), start, validator })
+    Ok(Answer { reader: Box::new(response), start, total, validator })
 }
 
 fn client(network: &Network) -> reqwest::Result<Client> {

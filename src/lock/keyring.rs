@@ -13,6 +13,7 @@ use crate::profile::DistributionName;
 
 static DEBIAN: &[u8] = include_bytes!("keyrings/debian.pgp");
 static UBUNTU: &[u8] = include_bytes!("keyrings/ubuntu.pgp");
+static UBUNTU_MEDIA: &[u8] = include_bytes!("keyrings/ubuntu-media.pgp");
 
 /// Certificates whose signatures are believed.
 #[derive(Debug, Clone)]
@@ -35,6 +36,14 @@ impl Keyring {
         Keyring::parse(match distribution {
             DistributionName::Debian => DEBIAN,
             DistributionName::Ubuntu => UBUNTU,
+        })
+    }
+
+    /// The keys that sign a distribution's installation media; those of Debian's archive vouch for its installer as well.
+    pub fn builtin_media(distribution: DistributionName) -> Result<Keyring, KeyringError> {
+        Keyring::parse(match distribution {
+            DistributionName::Debian => DEBIAN,
+            DistributionName::Ubuntu => UBUNTU_MEDIA,
         })
     }
 

@@ -33,5 +33,5 @@ pub use model::*;
 pub use release::{Expectation, IndexFile, ReleaseError, SignedRelease, UnverifiedRelease, VerifiedRelease};
 pub use request::{Drift, Request, distribution_name, request_digest};
 pub use resolve::resolve;
-pub use signature::SignatureError;
+pub use signature::{SignatureError, verify_detached};
 pub(crate) use version::compare as compare_versions;

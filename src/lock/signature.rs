@@ -85,6 +85,14 @@ pub(super) fn open_detached(
     Ok(Signed { text: text.to_vec(), signer })
 }
 
+/// Who signed a text, by a signature in a file of its own: the fingerprint in uppercase hexadecimal.
+///
+/// # Errors
+/// No trusted key that was alive at `at` signed exactly this text.
+pub fn verify_detached(text: &[u8], signature: &[u8], keyring: &Keyring, at: Epoch) -> Result<String, SignatureError> {
+    open_detached(text, signature, keyring, at).map(|signed| signed.signer)
+}
+
 fn time(at: Epoch) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(at.0))
 }

@@ -37,3 +37,4 @@ pub use init::init;
 pub use load::{Loaded, load};
 pub use model::*;
 pub use schema::{Options, options, schema};
+pub use suggest::nearest;

@@ -11,6 +11,7 @@ pub enum Stage {
     Lock,
     Fetch,
     Rootfs,
+    Media,
     Render,
     Image,
     Manifest,
@@ -22,6 +23,7 @@ impl fmt::Display for Stage {
             Stage::Lock => "lock",
             Stage::Fetch => "fetch",
             Stage::Rootfs => "rootfs",
+            Stage::Media => "media",
             Stage::Render => "render",
             Stage::Image => "image",
             Stage::Manifest => "manifest",
@@ -49,6 +51,10 @@ pub enum Event {
     /// A set of transfers begins: how many files, how many bytes.
     TransferStarted {
         files: usize,
+        bytes: u64,
+    },
+    /// A file whose size was not known turns out to have this many bytes to come.
+    TransferGrew {
         bytes: u64,
     },
     /// Bytes that arrived since the last such event, over all files.
