@@ -16,7 +16,9 @@ use common::server::{Fault, Server};
 use provbuild::fetch::{FileFetcher, Network, Store};
 use provbuild::media::{self, MediaError, Medium};
 use provbuild::profile;
-use provbuild::vocab::{Digest, Remedy, Silent};
+use provbuild::render::{self, Base, Request};
+use provbuild::tree::{Change, Contents, MemoryContents, Node, Tree};
+use provbuild::vocab::{Digest, DiskIds, Epoch, ImagePath, Remedy, Silent};
 
 const NOBLE: &str = "Ubuntu-Server 24.04.4 LTS \"Noble Numbat\" - Release amd64 (20260210)";
 const JAMMY: &str = "Ubuntu-Server 22.04.5 LTS \"Jammy Jellyfish\" - Release amd64 (20240911)";
@@ -110,6 +112,153 @@ impl Case {
         }
         shown
     }
+}
+
+/// The appliance's own fetching, as it is rendered into the image, run here.
+struct Appliance<'c> {
+    case: &'c Case,
+    script: PathBuf,
+    parameters: PathBuf,
+    media: PathBuf,
+}
+
+impl<'c> Appliance<'c> {
+    fn new(case: &'c Case, installer: &str, medium: &str) -> Self {
+        let path = case.dir.path().join("profile.toml");
+        let text = format!(
+            "[appliance]\nname = \"lab\"\n[distribution]\nname = \"debian\"\nrelease = \"13\"\nkernel = \"none\"\n\
+             [network.provisioning]\naddress = \"10.10.1.1/24\"\n[installer.system]\n{installer}\n{medium}\n"
+        );
+        fs::write(&path, text).unwrap();
+        let profile = profile::load(&path).unwrap_or_else(|faults| panic!("{faults}")).profile;
+        let (mut tree, mut contents) = (Tree::new(), MemoryContents::new());
+        for program in ["/usr/bin/curl", "/usr/bin/bsdtar"] {
+            tree.insert_with_parents(ImagePath::literal(program), Node::file(contents.add("here")));
+        }
+        let ids = DiskIds::derive(&Digest::of(b"test"));
+        let (media, armed) = (Default::default(), netboot::Armed::none());
+        let base = Base { tree: &tree, contents: &contents };
+        let request = Request { base, ids: &ids, epoch: Epoch(0), media: &media, armed: &armed };
+        let rendered = render::render(&profile, &request).unwrap();
+        let file = |path: &str, name: &str| {
+            let Some(Change::Replace(node)) = rendered.overlay.get(&ImagePath::literal(path)) else {
+                panic!("{path} is not rendered")
+            };
+            let provbuild::tree::Kind::File(content) = &node.kind else { panic!("{path} is no file") };
+            write(&case.dir.path().join(name), &rendered.contents.read(content).unwrap());
+            case.dir.path().join(name)
+        };
+        Appliance {
+            case,
+            script: file("/usr/lib/provbuild/fetch-medium", "fetch-medium"),
+            parameters: file("/etc/provbuild/media/system", "parameters"),
+            media: case.dir.path().join("state/media"),
+        }
+    }
+
+    fn run(&self) -> Result<String, String> {
+        let mut command = Command::new("sh");
+        let output = command.arg(&self.script).arg(&self.parameters).arg(&self.media).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = said.replace(self.case.server.url().as_str(), "http://PUBLISHER/");
+        if output.status.success() { Ok(said) } else { Err(said) }
+    }
+
+    /// Every name below the directory of media.
+    fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut open = vec![self.media.clone()];
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(&directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path.clone());
+                }
+                names.push(path.strip_prefix(&self.media).unwrap().display().to_string());
+            }
+        }
+        names.sort();
+        names
+    }
+}
+
+const READY: [&str; 5] = ["system", "system/initrd", "system/sha256", "system/system.iso", "system/vmlinuz"];
+
+#[test]
+fn judge_the_appliance_fetches_an_iso_continues_and_verifies_it() {
+    let case = Case::new();
+    let sha256 = case.iso("noble.iso", NOBLE, &["-J", "-joliet-long", "-R"]);
+    let noble = "distribution = \"ubuntu\"\nrelease = \"24.04\"";
+    let appliance = Appliance::new(&case, noble, &iso_at(&case.url("noble.iso"), &sha256));
+
+    case.server.fault("noble.iso", Fault::Cut { after: 400_000, times: 1 });
+    let said = appliance.run().unwrap_err();
+    assert!(said.contains("what arrived is kept"), "{said}");
+    assert_eq!(appliance.names(), [format!(".system.{sha256}.partial")]);
+    case.server.log();
+    appliance.run().unwrap();
+    assert_eq!(case.server.log(), ["/noble.iso range bytes=400000-"]);
+    assert_eq!(appliance.names(), READY);
+    assert_eq!(fs::read(appliance.media.join("system/vmlinuz")).unwrap(), kernel());
+    assert_eq!(fs::read(appliance.media.join("system/initrd")).unwrap(), initrd());
+    assert_eq!(digest(&appliance.media.join("system/system.iso")), sha256);
+
+    // Once it is there nobody is asked again.
+    assert_eq!(appliance.run().unwrap(), "system: ready\n");
+    assert!(case.server.log().is_empty());
+
+    // A complete part that never got its name, as after a power cut.
+    let ready = appliance.media.join("system");
+    fs::rename(ready.join("system.iso"), appliance.media.join(format!(".system.{sha256}.partial"))).unwrap();
+    fs::remove_dir_all(&ready).unwrap();
+    appliance.run().unwrap();
+    assert_eq!((case.server.log().len(), appliance.names().len()), (0, READY.len()));
+
+    // A new point release replaces the old one, and only when it is complete.
+    let newer = case.iso("newer.iso", &NOBLE.replace("24.04.4", "24.04.5"), &["-J", "-R"]);
+    let appliance = Appliance::new(&case, noble, &iso_at(&case.url("newer.iso"), &newer));
+    case.server.fault("newer.iso", Fault::Status(503));
+    appliance.run().unwrap_err();
+    assert_eq!(digest(&appliance.media.join("system/system.iso")), sha256, "the old one still serves");
+    case.server.no_fault();
+    appliance.run().unwrap();
+    assert_eq!(digest(&appliance.media.join("system/system.iso")), newer);
+    assert_eq!(appliance.names(), READY);
+}
+
+#[test]
+fn judge_the_appliance_refuses_what_is_not_the_medium() {
+    let case = Case::new();
+    let sha256 = case.iso("noble.iso", NOBLE, &["-J", "-R"]);
+    let jammy = case.iso("jammy.iso", JAMMY, &["-J", "-R"]);
+    let noble = "distribution = \"ubuntu\"\nrelease = \"24.04\"";
+    let refused = |medium: &str| {
+        let appliance = Appliance::new(&case, noble, medium);
+        let said = appliance.run().unwrap_err();
+        assert!(!appliance.media.join("system").exists());
+        said
+    };
+    let said = refused(&iso_at(&case.url("jammy.iso"), &sha256));
+    assert!(said.contains(&format!("has not the SHA-256 {sha256}: removed")), "{said}");
+    let said = refused(&iso_at(&case.url("jammy.iso"), &jammy));
+    assert!(said.contains("does not say that it is 'Ubuntu-Server 24.04'"), "{said}");
+    let said = refused(&iso_at(&case.url("absent.iso"), &sha256));
+    assert!(said.contains("HTTP status 404"), "{said}");
+    fs::write(case.www("text.iso"), "hello").unwrap();
+    let said = refused(&iso_at(&case.url("text.iso"), &Digest::of(b"hello")));
+    assert!(said.contains("cannot be read"), "{said}");
+
+    // debian-installer's archive, the same way.
+    let sha256 = case.netboot("netboot.tar.gz", "13 (trixie)");
+    let trixie = "distribution = \"debian\"\nrelease = \"13\"";
+    let appliance = Appliance::new(&case, trixie, &netboot_at(&case.url("netboot.tar.gz"), &sha256));
+    appliance.run().unwrap();
+    assert_eq!(appliance.names(), ["system", "system/initrd", "system/sha256", "system/vmlinuz"]);
+    assert_eq!(fs::read(appliance.media.join("system/initrd")).unwrap(), initrd());
+    let old = case.netboot("old.tar.gz", "12 (bookworm)");
+    let appliance = Appliance::new(&case, trixie, &netboot_at(&case.url("old.tar.gz"), &old));
+    assert!(appliance.run().unwrap_err().contains("does not say that it is"));
+    assert_eq!(fs::read_to_string(appliance.media.join("system/sha256")).unwrap().trim(), sha256.to_string());
 }
 
 /// Several blocks, and not a multiple of one.

@@ -14,6 +14,7 @@ mod canvas;
 mod dnsmasq;
 mod error;
 mod identity;
+mod media;
 mod network;
 mod nftables;
 mod nginx;
@@ -94,6 +95,7 @@ pub fn render(profile: &Profile, request: &Request<'_>) -> Result<Rendered, Rend
     ssh::render(&mut canvas, profile);
     nftables::render(&mut canvas, profile);
     let boot = boot_tree::render(&mut canvas, profile, request);
+    media::render(&mut canvas, profile);
     dnsmasq::render(&mut canvas, profile);
     nginx::render(&mut canvas, profile);
     let esp = boot_chain::render(&mut canvas, profile, ids);
