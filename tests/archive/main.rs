@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod apt;
 mod choice;
 mod faults;
 mod signatures;

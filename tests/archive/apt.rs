@@ -9,29 +9,17 @@ use std::time::Instant;
 
 use provbuild::fetch::{DEFAULT_JOBS, Fetcher, HostApt, Mirrors, Network, Store};
 use provbuild::lock::{Keyring, Lock, resolve};
-use provbuild::profile::{Distribution, DistributionName};
+use provbuild::profile::Distribution;
 use provbuild::vocab::{Epoch, Silent};
+
+use crate::distribution;
 
 const PACKAGES: &str = "systemd-sysv dbus dnsmasq nginx-light nftables openssh-server linux-image-cloud-amd64 \
                         grub-efi-amd64-signed shim-signed initramfs-tools zstd iproute2 ipxe open-vm-tools";
 
+/// Trixie with the pockets that a machine has.
 fn trixie(packages: &str) -> Distribution {
-    Distribution {
-        name: DistributionName::Debian,
-        release: "13".to_owned(),
-        codename: "trixie".to_owned(),
-        architecture: "amd64".to_owned(),
-        components: vec!["main".to_owned()],
-        mirrors: Vec::new(),
-        security_mirrors: Vec::new(),
-        snapshot: None,
-        pockets: vec!["updates".to_owned(), "security".to_owned()],
-        keyring: None,
-        packages: packages.split_ascii_whitespace().map(str::to_owned).collect(),
-        exclude: BTreeSet::new(),
-        recommends: false,
-        kernel: None,
-    }
+    Distribution { pockets: vec!["updates".to_owned(), "security".to_owned()], ..distribution(packages) }
 }
 
 fn now() -> Epoch {
