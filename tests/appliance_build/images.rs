@@ -6,7 +6,7 @@ use crate::common::project::Project;
 use crate::judge;
 
 /// Cuts a partition out of a raw disk, sparse: (first, last) sector from sgdisk.
-fn cut(raw: &str, number: u32, into: &Path) {
+pub(crate) fn cut(raw: &str, number: u32, into: &Path) {
     let info = judge("gdisk", "sgdisk", &["-i", &number.to_string(), raw]);
     let sector = |label: &str| -> u64 {
         let line = info.lines().find_map(|line| line.strip_prefix(label)).unwrap_or_else(|| panic!("{info}"));

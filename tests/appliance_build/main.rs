@@ -6,6 +6,7 @@ mod common;
 
 mod images;
 mod interrupted;
+mod media;
 mod reproducible;
 
 use std::path::Path;
