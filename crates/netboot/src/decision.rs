@@ -160,8 +160,27 @@ impl std::fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Release;
     use crate::inventory::tests::node;
     use proptest::prelude::*;
+
+    #[test]
+    fn kernel_lines_of_every_release() {
+        let node = node("node1", "52:54:00:12:34:56", "10.10.1.21");
+        let site = crate::system::tests::site();
+        let mut text = String::new();
+        for release in Release::ALL {
+            let kernel_parameters = vec!["console=ttyS0".to_owned()];
+            let system = System { release, kernel_parameters, ..crate::system::tests::system() };
+            let installation = Installation::of(&node, &system, &MediaPaths::of("os", release), &site).unwrap();
+            text.push_str(&format!("{release}: {}\n", installation.arguments().join(" ")));
+        }
+        insta::assert_snapshot!(text, @"
+        ubuntu 24.04: ip=dhcp BOOTIF=01-52-54-00-12-34-56 url=http://10.10.1.1/media/os/os.iso cloud-config-url=/dev/null autoinstall ds=nocloud;s=http://10.10.1.1/seed/node1/ console=ttyS0
+        ubuntu 22.04: ip=dhcp BOOTIF=01-52-54-00-12-34-56 url=http://10.10.1.1/media/os/os.iso cloud-config-url=/dev/null autoinstall ds=nocloud-net;s=http://10.10.1.1/seed/node1/ console=ttyS0
+        debian 13: auto=true priority=critical url=http://10.10.1.1/seed/node1/preseed.cfg interface=52:54:00:12:34:56 hostname=node1 domain=lab.example --- console=ttyS0
+        ");
+    }
 
     #[test]
     fn words_that_a_loader_would_cut_are_refused() {

@@ -81,13 +81,17 @@ pub(crate) fn for_subiquity(disk: Option<&DiskSelector>) -> String {
     const TELL: &str = r#"
 file=$root/autoinstall.yaml
 mark=/dev/provbuild; mark=$mark-disk
-[ "$(grep -c "^ *path: $mark\$" "$file")" = 1 ] || stop "$file has not exactly one line 'path: $mark'"
+[ "$(grep -c "^[- ]*path: $mark\$" "$file")" = 1 ] || stop "$file has not exactly one line 'path: $mark'"
 uefi=false; [ ! -d "$root/sys/firmware/efi" ] || uefi=true
 umask 077
-sed -e "s|^\( *path: \)$mark\$|\1$found|" -e "s|^\( *grub_device: \)provbuild-uefi\$|\1$uefi|" "$file" >"$file.new" ||
+sed -e "s|^\([- ]*path: \)$mark\$|\1$found|" -e "s|^\([- ]*grub_device: \)provbuild-uefi\$|\1$uefi|" "$file" >"$file.new" ||
     stop "$file cannot be rewritten"
 mv "$file.new" "$file" || stop "$file cannot be rewritten"
-grep -q "^ *path: $found\$" "$file" || stop "$file does not name $found"
+grep -q "^[- ]*path: $found\$" "$file" || stop "$file does not name $found"
 "#;
     script(disk, Told::Subiquity) + TELL
 }
+
+#[cfg(test)]
+#[path = "disk_choice_tests.rs"]
+mod tests;

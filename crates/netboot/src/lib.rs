@@ -27,9 +27,7 @@ pub use ipxe::{entry_script, node_script, node_script_path};
 pub use mac::{MacAddr, MacAddrError};
 pub use release::{MirrorKey, Program, Release, Traits};
 pub use seed::{SeedError, SeedFiles, seed_files};
-pub use system::{
-    Account, Addressing, FileSystem, Keyboard, MediaPaths, Partition, Site, Sizing, Storage, System,
-};
+pub use system::{Account, Addressing, FileSystem, Keyboard, MediaPaths, Partition, Site, Sizing, Storage, System};
 
 /// GRUB's language: how a word is written so that its shell takes it for what it is.
 pub use grub::quote as grub_quote;

@@ -81,8 +81,11 @@ fn answers(node: &Node, system: &System, site: &Site<'_>) -> Result<String, Seed
 
     file.heading("Archive");
     let url = line("mirror", system.mirror.as_deref().unwrap_or(ARCHIVE))?;
-    let (protocol, host, directory) = parts(url)
-        .ok_or(SeedError::Preseed { what: "mirror", value: url.to_owned(), reason: "it is not an http or https URL" })?;
+    let (protocol, host, directory) = parts(url).ok_or(SeedError::Preseed {
+        what: "mirror",
+        value: url.to_owned(),
+        reason: "it is not an http or https URL",
+    })?;
     file.set("mirror/country", "string", "manual");
     file.set("mirror/protocol", "select", protocol);
     file.set(&format!("mirror/{protocol}/hostname"), "string", host);
@@ -115,7 +118,11 @@ fn answers(node: &Node, system: &System, site: &Site<'_>) -> Result<String, Seed
     file.set("partman-auto/disk", "string", PLACEHOLDER);
     file.set("grub-installer/bootdev", "string", PLACEHOLDER);
     file.set("partman/early_command", "string", &run("early.sh", " || while :; do sleep 60; done"));
-    file.set("partman-auto/method", "string", if matches!(system.storage, Storage::Lvm { .. }) { "lvm" } else { "regular" });
+    file.set(
+        "partman-auto/method",
+        "string",
+        if matches!(system.storage, Storage::Lvm { .. }) { "lvm" } else { "regular" },
+    );
     file.set("partman-auto/choose_recipe", "select", "provbuild");
     if let Storage::Lvm { sizing } = system.storage {
         file.set("partman-auto-lvm/new_vg_name", "string", "vg0");
@@ -274,7 +281,13 @@ fn late(node: &Node, system: &System, site: &Site<'_>) -> String {
     let mut script = "#!/bin/sh\nset -e\n".to_owned();
     let mut write = |path: &str, mode: &str, text: &str| {
         let directory = path.rsplit_once('/').map_or("/", |(directory, _)| directory);
-        let _ = writeln!(script, "mkdir -p {0} && printf %s {1} >{2} && chmod {mode} {2}", quote(directory), quote(text), quote(path));
+        let _ = writeln!(
+            script,
+            "mkdir -p {0} && printf %s {1} >{2} && chmod {mode} {2}",
+            quote(directory),
+            quote(text),
+            quote(path)
+        );
     };
     let account = &system.account;
     write("/target/etc/ssh/sshd_config.d/60-provbuild.conf", "644", "PasswordAuthentication no\nPermitRootLogin no\n");
@@ -309,7 +322,11 @@ printf %s {stanzas} | sed \"s/@NIC@/$nic/g\" >/target/etc/network/interfaces
         );
         if system.addressing == Addressing::Static {
             let resolver = format!("search {}\nnameserver {}\n", site.domain, site.server);
-            let _ = writeln!(script, "rm -f /target/etc/resolv.conf\nprintf %s {} >/target/etc/resolv.conf", quote(&resolver));
+            let _ = writeln!(
+                script,
+                "rm -f /target/etc/resolv.conf\nprintf %s {} >/target/etc/resolv.conf",
+                quote(&resolver)
+            );
         }
     }
     for command in &system.late_commands {
@@ -325,7 +342,8 @@ fn stanzas(node: &Node, system: &System, site: &Site<'_>) -> Option<String> {
         (Addressing::Dhcp, None) => return None,
         (Addressing::Dhcp, Some(_)) => text.push_str("iface @NIC@ inet dhcp\n"),
         (Addressing::Static, _) => {
-            let _ = writeln!(text, "iface @NIC@ inet static\n    address {}/{}", node.address, site.subnet.prefix_len());
+            let _ =
+                writeln!(text, "iface @NIC@ inet static\n    address {}/{}", node.address, site.subnet.prefix_len());
             if let Some(gateway) = site.gateway {
                 let _ = writeln!(text, "    gateway {gateway}");
             }
@@ -336,3 +354,7 @@ fn stanzas(node: &Node, system: &System, site: &Site<'_>) -> Option<String> {
     }
     Some(text)
 }
+
+#[cfg(test)]
+#[path = "preseed_tests.rs"]
+mod tests;

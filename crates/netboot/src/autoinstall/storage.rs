@@ -48,7 +48,9 @@ impl Storage {
                 release: system.release,
                 reason: "its installer has no such layout, and would take the disk as a plain one",
             }),
-            crate::Storage::Partitions(partitions) => Ok(Storage::Config { swap: Swap { size: 0 }, config: actions(partitions) }),
+            crate::Storage::Partitions(partitions) => {
+                Ok(Storage::Config { swap: Swap { size: 0 }, config: actions(partitions) })
+            }
         }
     }
 }
