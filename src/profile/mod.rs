@@ -24,6 +24,7 @@ mod nodes;
 mod options;
 mod reader;
 mod schema;
+mod site;
 mod source;
 mod suggest;
 #[cfg(test)]
@@ -37,3 +38,4 @@ pub use init::init;
 pub use load::{Loaded, load};
 pub use model::*;
 pub use schema::{Options, options, schema};
+pub use suggest::nearest;

@@ -79,13 +79,7 @@ fn scripts(canvas: &mut Canvas<'_>, profile: &Profile, tree: &mut Tree) {
 
 /// The nodes' surroundings, as the profile has them.
 fn site(profile: &Profile) -> Site<'_> {
-    let provisioning = &profile.network.provisioning;
-    Site {
-        server: provisioning.address.addr(),
-        subnet: provisioning.address.trunc(),
-        domain: &provisioning.domain,
-        gateway: provisioning.gateway,
-    }
+    profile.site()
 }
 
 fn seeds(canvas: &mut Canvas<'_>, profile: &Profile, tree: &mut Tree) {

@@ -86,7 +86,7 @@ impl Machine {
             }
             there || std::env::var_os("CI").is_some()
         });
-        let mut answer = |shell: &[&str]| {
+        let answer = |shell: &[&str]| {
             let output = Command::new(shell[0])
                 .args(&shell[1..])
                 .args(["-c", &for_subiquity(disk)])
