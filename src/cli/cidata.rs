@@ -104,6 +104,8 @@ fn image(profile: &Profile, name: &str) -> Result<Vec<u8>, Failure> {
 /// Aside first: who reads the path sees the former image, or the whole new one.
 fn write(path: &Path, image: &[u8]) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Says so without the name of the file aside.
+    std::fs::metadata(directory)?;
     let mut file = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(directory)?;
