@@ -69,6 +69,15 @@ pub(super) enum Command {
         #[command(flatten)]
         machine: Machine,
     },
+    /// Write a node's seed as an ISO image: the second CD of a machine that boots the stock Ubuntu ISO from the first.
+    Cidata {
+        profile: PathBuf,
+        /// Host name of the node.
+        node: String,
+        /// File to write, `-` for stdout [default: NODE-cidata.iso].
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// List every profile option with its type, default and meaning.
     Options,
     /// Print the JSON Schema of profiles, for editors.

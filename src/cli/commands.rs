@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser};
 
 use super::arguments::{Arguments, Color, Command, Machine, Out, Place};
 use super::exit::Exit;
-use super::progress;
+use super::{cidata, progress};
 use crate::build::{Build, BuildError, Built};
 use crate::deploy::qemu::{self, RunError, RunOptions};
 use crate::fetch::{HostApt, Network, Store};
@@ -25,6 +25,7 @@ const TREE_LIMIT: u64 = 8 << 30;
 enum Failure {
     Build(BuildError),
     Run(RunError),
+    Cidata(cidata::Failure),
     /// Something of the process's own surroundings: what, and why.
     Surroundings(String, io::Error),
 }
@@ -87,6 +88,10 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
         Command::Run { profile, place, out, machine } => {
             let built = build_of(profile, place, Some(out), progress)?.run()?;
             Ok(qemu::run(&built.directory, &run_options(machine))?)
+        }
+        Command::Cidata { profile, node, output } => {
+            let path = cidata::cidata(profile, node, output.as_deref()).map_err(Failure::Cidata)?;
+            path.map_or(Ok(()), |path| print(&format!("{}\n", path.display())))
         }
         Command::Options => {
             let options = profile::options();
@@ -247,12 +252,13 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn report(failure: &Failure, color: bool) -> Exit {
     let (message, help, exit) = match failure {
-        Failure::Build(BuildError::Profile(faults)) => {
+        Failure::Build(BuildError::Profile(faults)) | Failure::Cidata(cidata::Failure::Profile(faults)) => {
             eprint!("{}", faults.render(color));
             return Exit::Profile;
         }
         Failure::Build(error) => (error.to_string(), error.help(), Exit::from(error)),
         Failure::Run(error) => (error.to_string(), error.help(), Exit::from(error)),
+        Failure::Cidata(error) => (error.to_string(), error.help(), error.exit()),
         Failure::Surroundings(what, error) => (format!("cannot {what}: {error}"), None, Exit::Io),
     };
     let (red, cyan, reset) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };

@@ -3,6 +3,7 @@
 //! stdout is data (artifact paths, JSON, listings); stderr is talk (progress, diagnostics).
 
 mod arguments;
+mod cidata;
 mod commands;
 mod exit;
 mod progress;

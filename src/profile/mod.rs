@@ -24,6 +24,7 @@ mod nodes;
 mod options;
 mod reader;
 mod schema;
+mod site;
 mod source;
 mod suggest;
 #[cfg(test)]

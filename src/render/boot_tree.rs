@@ -4,12 +4,12 @@
 //! tftp/undionly.kpxe, snponly.efi, ipxe.efi   iPXE, from the distribution's package
 //! http/boot.ipxe                              every client's first script
 //! http/nodes/MAC.ipxe                         a node's script: its own disk, nothing is armed in an image
-//! http/seed/HOSTNAME/                         NoCloud seed of a node with an Ubuntu installer
+//! http/seed/HOSTNAME/                         what a node's installer reads: NoCloud seed or preseed
 //! http/snponly.efi                            for UEFI HTTP boot
 //! dnsmasq.conf nginx.conf nftables.conf README.md
 //! ```
 
-use netboot::{Armed, Decision, Program, SeedDocuments, Site, entry_script, node_script, node_script_path};
+use netboot::{Armed, Decision, Site, entry_script, node_script, node_script_path, seed_files};
 
 use super::canvas::Canvas;
 use super::{Fault, Request, SERVED, dnsmasq, nftables, nginx};
@@ -79,26 +79,16 @@ fn scripts(canvas: &mut Canvas<'_>, profile: &Profile, tree: &mut Tree) {
 
 /// The nodes' surroundings, as the profile has them.
 fn site(profile: &Profile) -> Site<'_> {
-    let provisioning = &profile.network.provisioning;
-    Site {
-        server: provisioning.address.addr(),
-        subnet: provisioning.address.trunc(),
-        domain: &provisioning.domain,
-        gateway: provisioning.gateway,
-    }
+    profile.site()
 }
 
 fn seeds(canvas: &mut Canvas<'_>, profile: &Profile, tree: &mut Tree) {
     let site = site(profile);
     for node in &profile.inventory.nodes {
         let Some(installer) = node.install.as_ref().and_then(|name| profile.installers.get(name)) else { continue };
-        if installer.system.release.traits().program != Program::Subiquity {
-            continue;
-        }
-        let seed = SeedDocuments::render(node, &installer.system, &site);
-        match seed {
+        match seed_files(node, &installer.system, &site) {
             Ok(seed) => {
-                for (name, text) in seed.files() {
+                for (name, text) in seed {
                     add(canvas, tree, &format!("/http/seed/{}/{name}", node.hostname), text);
                 }
             }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::{MacAddr, MediaPaths, Node, Site, System};
+use crate::{MacAddr, MediaPaths, Node, Program, Site, System};
 
 /// The nodes whose next boot from the network may install.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,16 +60,49 @@ impl Installation {
 
     /// What starts the installation of `node`: the installer's kernel, told where its answers are.
     ///
+    /// For Ubuntu (casper, then subiquity), in this order:
+    ///
+    /// | word | why |
+    /// |---|---|
+    /// | `ip=dhcp` | the initramfs brings the network up, to load the ISO (casper(7); initramfs-tools(7)) |
+    /// | `BOOTIF=01-MAC` | on the NIC that booted and no other: initramfs-tools(7) takes it as PXELINUX writes it |
+    /// | `url=ISO` | casper loads it into memory |
+    /// | `cloud-config-url=/dev/null` | else cloud-init takes `url=` for its own and loads the ISO again (its name for the same, `parse_cmdline_url` in cloudinit/cmd/main.py, wins) |
+    /// | `autoinstall` | subiquity asks nobody before it erases a disk ("zero-touch deployment" in its documentation) |
+    /// | `ds=nocloud;s=SEED` | cloud-init's datasource; see [`Traits::seed_word`](crate::Traits::seed_word) |
+    ///
+    /// For Debian: `auto=true priority=critical` defers the questions that come before the network and asks only what nothing
+    /// answers (installation guide, B.2.3), `url=` is the preseed file, `interface=MAC` the NIC (netcfg takes a MAC),
+    /// `hostname=` and `domain=` keep it from asking DNS.
+    ///
+    /// The profile's kernel parameters come last. After `---` debian-installer also gives them to the installed system
+    /// (user-params); for Ubuntu the seed does that, since a node that starts from a CD has no line of ours.
+    ///
     /// # Errors
     /// A word that a loader would change: one of the profile's kernel parameters.
     pub fn of(node: &Node, system: &System, media: &MediaPaths, site: &Site<'_>) -> Result<Self, BadInstallation> {
         let server = site.url();
-        let mut arguments = vec!["ip=dhcp".to_owned()];
-        if let Some(iso) = &media.iso {
-            arguments.push(format!("url={server}/{iso}"));
-        }
-        arguments.push("autoinstall".to_owned());
-        arguments.push(format!("ds=nocloud;s={server}/seed/{}/", node.hostname));
+        let seed = format!("{server}/seed/{}", node.hostname);
+        let traits = system.release.traits();
+        let mut arguments = match traits.program {
+            Program::Subiquity => {
+                let mut words = vec!["ip=dhcp".to_owned(), format!("BOOTIF=01-{}", node.mac.hyphenated())];
+                words.extend(media.iso.as_ref().map(|iso| format!("url={server}/{iso}")));
+                words.push("cloud-config-url=/dev/null".to_owned());
+                words.push("autoinstall".to_owned());
+                words.push(format!("ds={};s={seed}/", traits.seed_word));
+                words
+            }
+            Program::DebianInstaller => {
+                let mut words = vec!["auto=true".to_owned(), "priority=critical".to_owned()];
+                words.push(format!("url={seed}/preseed.cfg"));
+                words.push(format!("interface={}", node.mac));
+                words.push(format!("hostname={}", node.hostname));
+                words.push(format!("domain={}", site.domain));
+                words.extend((!system.kernel_parameters.is_empty()).then(|| "---".to_owned()));
+                words
+            }
+        };
         arguments.extend(system.kernel_parameters.iter().cloned());
         Installation::new(&media.kernel, &media.initrd, arguments)
     }
@@ -127,8 +160,27 @@ impl std::fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Release;
     use crate::inventory::tests::node;
     use proptest::prelude::*;
+
+    #[test]
+    fn kernel_lines_of_every_release() {
+        let node = node("node1", "52:54:00:12:34:56", "10.10.1.21");
+        let site = crate::system::tests::site();
+        let mut text = String::new();
+        for release in Release::ALL {
+            let kernel_parameters = vec!["console=ttyS0".to_owned()];
+            let system = System { release, kernel_parameters, ..crate::system::tests::system() };
+            let installation = Installation::of(&node, &system, &MediaPaths::of("os", release), &site).unwrap();
+            text.push_str(&format!("{release}: {}\n", installation.arguments().join(" ")));
+        }
+        insta::assert_snapshot!(text, @"
+        ubuntu 24.04: ip=dhcp BOOTIF=01-52-54-00-12-34-56 url=http://10.10.1.1/media/os/os.iso cloud-config-url=/dev/null autoinstall ds=nocloud;s=http://10.10.1.1/seed/node1/ console=ttyS0
+        ubuntu 22.04: ip=dhcp BOOTIF=01-52-54-00-12-34-56 url=http://10.10.1.1/media/os/os.iso cloud-config-url=/dev/null autoinstall ds=nocloud-net;s=http://10.10.1.1/seed/node1/ console=ttyS0
+        debian 13: auto=true priority=critical url=http://10.10.1.1/seed/node1/preseed.cfg interface=52:54:00:12:34:56 hostname=node1 domain=lab.example --- console=ttyS0
+        ");
+    }
 
     #[test]
     fn words_that_a_loader_would_cut_are_refused() {

@@ -40,7 +40,7 @@ pub struct Node {
     pub secure_boot: bool,
     /// Name of the installer; `None` where the node is only known.
     pub install: Option<String>,
-    /// The disk to install on; `None` leaves the choice to the installer.
+    /// The disk to install on; `None` means the only one: with several the installation stops.
     pub disk: Option<DiskSelector>,
     pub bmc: Option<Bmc>,
     /// Free words that templates and people group nodes by.

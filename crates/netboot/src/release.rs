@@ -22,6 +22,15 @@ pub enum Program {
     DebianInstaller,
 }
 
+/// How subiquity is told which archive to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorKey {
+    /// curtin's `apt.primary`: all that the installer of 22.04's first media knows.
+    Primary,
+    /// `apt.mirror-selection`, whose archive is tried before it is used.
+    Selection,
+}
+
 /// What differs between releases.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Traits {
@@ -38,6 +47,13 @@ pub struct Traits {
     pub identity: Option<(&'static str, &'static str)>,
     /// The account of an installed system where the profile names none.
     pub account: &'static str,
+    /// The word before the seed's URL on the kernel's command line. cloud-init of 22.04 takes `ds=nocloud` for a seed that needs
+    /// no network, and `nocloud-net` for one that does; 24.1 looks at the URL, and has deprecated the other name
+    /// (DataSourceNoCloud.py).
+    pub seed_word: &'static str,
+    pub mirror: MirrorKey,
+    /// The installer has a layout "zfs". The one of 22.04's first media does not, and takes an unknown layout for "direct".
+    pub zfs: bool,
     /// Size in bytes that the medium has about, where nothing better is known.
     pub typical_medium: u64,
 }
@@ -64,6 +80,9 @@ impl Release {
                 initrd: "casper/initrd",
                 identity: Some((".disk/info", "Ubuntu-Server 24.04")),
                 account: "ubuntu",
+                seed_word: "nocloud",
+                mirror: MirrorKey::Selection,
+                zfs: true,
                 typical_medium: 3_200_000_000,
             },
             Release::Ubuntu2204 => &Traits {
@@ -75,6 +94,9 @@ impl Release {
                 initrd: "casper/initrd",
                 identity: Some((".disk/info", "Ubuntu-Server 22.04")),
                 account: "ubuntu",
+                seed_word: "nocloud-net",
+                mirror: MirrorKey::Primary,
+                zfs: false,
                 typical_medium: 2_200_000_000,
             },
             Release::Debian13 => &Traits {
@@ -86,6 +108,9 @@ impl Release {
                 initrd: "debian-installer/amd64/initrd.gz",
                 identity: Some(("version.info", "Debian version:  13")),
                 account: "debian",
+                seed_word: "",
+                mirror: MirrorKey::Primary,
+                zfs: false,
                 typical_medium: 100_000_000,
             },
         }

@@ -1,0 +1,316 @@
+//! Every autoinstall document that is emitted: valid by subiquity's own schema, and read back as what was put in.
+//!
+//! The schema is beside the checkout (../shared/ubuntu), or where `$PROVBUILD_UBUNTU_FIXTURES` says; without it the tests
+//! named `ubuntu_*` are left out, and say so. With `PROVBUILD_REQUIRE_FIXTURES=1` that is a failure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use netboot::{
+    Account, Addressing, DiskSelector, FileSystem, Keyboard, Node, Partition, Release, Site, Sizing, Storage, System,
+    seed_files,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const UBUNTU: [Release; 2] = [Release::Ubuntu2404, Release::Ubuntu2204];
+
+fn schema() -> Option<jsonschema::Validator> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/ubuntu");
+    let folder = std::env::var_os("PROVBUILD_UBUNTU_FIXTURES").map_or_else(beside, PathBuf::from);
+    let path = folder.join("autoinstall-schema-24.04.json");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        let required = std::env::var_os("PROVBUILD_REQUIRE_FIXTURES").is_some_and(|value| value == "1");
+        assert!(!required, "{} is absent, and PROVBUILD_REQUIRE_FIXTURES=1", path.display());
+        eprintln!("LEFT OUT: {} is absent", path.display());
+        return None;
+    };
+    Some(jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap())
+}
+
+fn node() -> Node {
+    Node {
+        hostname: "node1".parse().unwrap(),
+        mac: "52:54:00:12:34:56".parse().unwrap(),
+        address: "10.10.1.21".parse().unwrap(),
+        address6: None,
+        addresses: BTreeMap::new(),
+        memory: None,
+        secure_boot: false,
+        install: Some("os".to_owned()),
+        disk: None,
+        bmc: None,
+        roles: BTreeSet::new(),
+        dhcp_options: BTreeMap::new(),
+    }
+}
+
+fn system(release: Release) -> System {
+    System {
+        release,
+        locale: "C.UTF-8".to_owned(),
+        keyboard: Keyboard { layout: "us".to_owned(), variant: None },
+        timezone: "Etc/UTC".to_owned(),
+        account: Account { name: "admin".to_owned(), password_hash: None, ssh_keys: vec![] },
+        storage: Storage::Direct,
+        addressing: Addressing::Dhcp,
+        packages: vec![],
+        mirror: None,
+        early_commands: vec![],
+        late_commands: vec![],
+        kernel_parameters: vec![],
+    }
+}
+
+fn site() -> Site<'static> {
+    let server = "10.10.1.1".parse().unwrap();
+    Site { server, subnet: "10.10.1.0/24".parse().unwrap(), domain: "lab.example", gateway: Some(server) }
+}
+
+/// The value of each document by its name; user-data without its wrapper.
+fn documents(node: &Node, system: &System, site: &Site<'_>) -> BTreeMap<&'static str, Value> {
+    let files = seed_files(node, system, site).unwrap();
+    let read = |(name, text): (&'static str, String)| {
+        let mut value: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        if name == "user-data" {
+            assert!(text.starts_with("#cloud-config\n"));
+            let map = value.as_object_mut().unwrap();
+            assert_eq!(map.len(), 1, "nothing beside `autoinstall`");
+            value = map.remove("autoinstall").unwrap();
+        }
+        (name, value)
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn storages() -> Vec<Storage> {
+    let partition = |mount: Option<&str>, size, format| Partition { mount: mount.map(str::to_owned), size, format };
+    vec![
+        Storage::Direct,
+        Storage::Lvm { sizing: Sizing::Scaled },
+        Storage::Lvm { sizing: Sizing::All },
+        Storage::Zfs,
+        Storage::Partitions(vec![partition(Some("/"), None, FileSystem::Btrfs)]),
+        Storage::Partitions(vec![
+            partition(Some("/boot"), Some(1_000_000_001), FileSystem::Ext4),
+            partition(None, Some(8 << 30), FileSystem::Swap),
+            partition(Some("/"), Some(64 << 30), FileSystem::Xfs),
+            partition(Some("/srv/a b"), None, FileSystem::Ext4),
+        ]),
+    ]
+}
+
+fn valid(schema: &jsonschema::Validator, document: &Value) {
+    let errors: Vec<String> =
+        schema.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}\n{document:#}");
+}
+
+#[test]
+fn ubuntu_every_combination_is_valid() {
+    let Some(schema) = schema() else { return };
+    let mut seen = 0;
+    for release in UBUNTU {
+        for storage in storages() {
+            if storage == Storage::Zfs && !release.traits().zfs {
+                continue;
+            }
+            for bits in 0..128_u8 {
+                let on = |bit: u8| bits & (1 << bit) != 0;
+                let mut node = node();
+                let mut site = site();
+                let mut system = System { storage: storage.clone(), ..system(release) };
+                node.address6 = on(0).then(|| "fd00::21/64".parse().unwrap());
+                system.addressing = if on(1) { Addressing::Static } else { Addressing::Dhcp };
+                site.gateway = site.gateway.filter(|_| on(2));
+                system.mirror = on(3).then(|| "http://mirror.lab/ubuntu".to_owned());
+                system.account.password_hash = on(4).then(|| "$6$salt$hash".to_owned());
+                if on(5) {
+                    system.packages = vec!["htop".to_owned()];
+                    system.keyboard.variant = Some("dvorak".to_owned());
+                    system.account.ssh_keys = vec!["ssh-ed25519 AAAA a@b".to_owned()];
+                }
+                if on(6) {
+                    node.disk = Some(DiskSelector { ssd: Some(true), min_size: Some(5), ..DiskSelector::default() });
+                    system.early_commands = vec!["true".to_owned()];
+                    system.late_commands = vec!["false".to_owned()];
+                    system.kernel_parameters = vec!["quiet".to_owned()];
+                }
+                valid(&schema, &documents(&node, &system, &site)["user-data"]);
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 11 * 128);
+}
+
+/// The schema's `network` and `storage` say little: these are the rules that they leave out.
+#[test]
+fn what_the_schema_leaves_open_holds() {
+    for release in UBUNTU {
+        for storage in storages() {
+            if storage == Storage::Zfs && !release.traits().zfs {
+                continue;
+            }
+            let system = System { storage, addressing: Addressing::Static, ..system(release) };
+            let documents = documents(&node(), &system, &site());
+            let (user_data, network) = (&documents["user-data"], &documents["network-config"]);
+            assert_eq!(&user_data["network"], network);
+            assert_eq!(
+                network["ethernets"]["provisioning"],
+                json!({
+                    "match": {"macaddress": "52:54:00:12:34:56"},
+                    "dhcp4": false,
+                    "addresses": ["10.10.1.21/24"],
+                    "routes": [{"to": "default", "via": "10.10.1.1"}],
+                    "nameservers": {"addresses": ["10.10.1.1"], "search": ["lab.example"]},
+                })
+            );
+            let storage = user_data["storage"].as_object().unwrap();
+            let disk = json!({"path": "/dev/provbuild-disk"});
+            match storage.get("layout") {
+                Some(layout) => {
+                    assert!(!storage.contains_key("config"));
+                    assert_eq!(layout["match"], disk);
+                }
+                None => config(storage["config"].as_array().unwrap(), &disk),
+            }
+        }
+    }
+}
+
+/// References go backwards only, numbers count up, only the last partition is open, `/` and `/boot/efi` are mounted.
+fn config(actions: &[Value], disk: &Value) {
+    let mut ids = BTreeSet::new();
+    let mut mounts = BTreeSet::new();
+    let mut sizes = Vec::new();
+    for action in actions {
+        for key in ["device", "volume"] {
+            if let Some(reference) = action.get(key) {
+                assert!(ids.contains(reference.as_str().unwrap()), "{action}");
+            }
+        }
+        match action["type"].as_str().unwrap() {
+            "disk" => assert_eq!(&action["match"], disk),
+            "partition" => {
+                sizes.push(action["size"].as_i64().unwrap());
+                assert_eq!(action["number"], sizes.len());
+            }
+            "mount" => {
+                let path = action["path"].as_str().unwrap();
+                assert!(path.is_empty() || mounts.insert(path), "{path} twice");
+            }
+            _ => {}
+        }
+        assert!(ids.insert(action["id"].as_str().unwrap()));
+    }
+    assert!(mounts.contains("/") && mounts.contains("/boot/efi"));
+    let (last, others) = sizes.split_last().unwrap();
+    assert!(*last == -1 && others.iter().all(|size| *size > 0 && size % (1 << 20) == 0), "{sizes:?}");
+}
+
+/// Words that YAML, a shell or a person could take for something else.
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        proptest::sample::select(
+            &[
+                "no",
+                "on",
+                "~",
+                "null",
+                "12:30:45",
+                "0o17",
+                "1e3",
+                "- a",
+                "a: b",
+                "#x",
+                "*a",
+                "&a",
+                "!a",
+                "%a",
+                "@a",
+                "`a",
+                "|",
+                ">",
+                "'",
+                "\"",
+                "\\",
+                "{",
+                "[",
+                "a #b",
+                " a ",
+                "\ta",
+                "---",
+                "...",
+                "=",
+                "<<",
+                "é",
+                "\u{2028}",
+                "\u{feff}a",
+                "a\nb\n",
+                "path: /dev/provbuild-disk",
+                "\u{85}",
+                "0x1F",
+                ".inf",
+                "2001-01-01",
+                "?",
+                "a\\\nb",
+                "\u{1f600}",
+            ][..]
+        )
+        .prop_map(str::to_owned),
+        "[ -~]{0,80}",
+        "\\PC{0,40}",
+        "[a-z:#'\"\\\\ \n\t-]{0,60}",
+    ]
+}
+
+fn lines() -> impl Strategy<Value = Vec<String>> {
+    proptest::collection::vec(hostile(), 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn ubuntu_hostile_words_come_back_as_they_were(
+        name in hostile(), keys in lines(), commands in lines(), early in lines(), packages in lines(), locale in hostile(),
+        serial in hostile(), hash in proptest::option::of(hostile()), timezone in hostile(), mirror in proptest::option::of(hostile()),
+        newer: bool
+    ) {
+        let release = UBUNTU[usize::from(newer)];
+        let mut node = node();
+        node.disk = Some(DiskSelector { serial: Some(serial), ..DiskSelector::default() });
+        let system = System {
+            locale, timezone, mirror, packages,
+            account: Account { name, password_hash: hash, ssh_keys: keys },
+            early_commands: early,
+            late_commands: commands,
+            ..system(release)
+        };
+        let documents = documents(&node, &system, &site());
+        let found = &documents["user-data"];
+        if let Some(schema) = schema() {
+            valid(&schema, found);
+        }
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let texts = |values: &[String]| values.iter().cloned().map(Value::from).collect::<Vec<_>>();
+        prop_assert_eq!(&found["locale"], &json!(system.locale));
+        prop_assert_eq!(&found["timezone"], &json!(system.timezone));
+        prop_assert_eq!(list(&found["packages"]), texts(&system.packages));
+        prop_assert_eq!(list(&found["late-commands"]), texts(&system.late_commands));
+        let early = list(&found["early-commands"]);
+        prop_assert_eq!(&early[..early.len() - 1], &texts(&system.early_commands)[..]);
+        prop_assert!(early.last().unwrap().as_str().unwrap().starts_with("unset want_serial"));
+        let user = &found["user-data"]["users"][0];
+        prop_assert_eq!(&user["name"], &json!(system.account.name));
+        prop_assert_eq!(list(&user["ssh_authorized_keys"]), texts(&system.account.ssh_keys));
+        prop_assert_eq!(user.get("passwd").cloned(), system.account.password_hash.clone().map(Value::from));
+        prop_assert_eq!(&user["lock_passwd"], &json!(system.account.password_hash.is_none()));
+        let uri = match release {
+            Release::Ubuntu2404 => &found["apt"]["mirror-selection"]["primary"][0]["uri"],
+            _ => &found["apt"]["primary"][0]["uri"],
+        };
+        prop_assert_eq!(uri.as_str(), system.mirror.as_deref());
+    }
+}
