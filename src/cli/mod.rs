@@ -3,8 +3,10 @@
 //! stdout is data (artifact paths, JSON, listings); stderr is talk (progress, diagnostics).
 
 mod arguments;
+mod check;
 mod commands;
 mod exit;
+mod import;
 mod progress;
 
 pub use commands::run;
