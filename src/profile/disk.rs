@@ -7,11 +7,12 @@
 use netboot::DiskSelector;
 
 use super::fault::Fault;
+use super::nodes::gibibytes;
 use super::reader::{At, Decoding, Section};
 use super::source::Span;
 use super::storage::Needs;
 use super::word::*;
-use crate::vocab::{ByteSize, ImagePath};
+use crate::vocab::ByteSize;
 
 /// The smallest disk that any of the systems fits on.
 const SMALLEST_SYSTEM: ByteSize = ByteSize::gib(2);
@@ -36,7 +37,7 @@ pub(super) fn disk(cx: &mut Decoding, node: &Section<'_>) -> Option<Selected> {
     let mut pattern = |key: &str| section.word::<Line>(cx, key).map(|at| At { value: at.value.0, span: at.span });
     let (serial, model) = (pattern("serial"), pattern("model"));
     let (vendor, wwn) = (pattern("vendor"), pattern("wwn"));
-    let path = section.word::<ImagePath>(cx, "path").map(|at| At { value: at.value.to_string(), span: at.span });
+    let path = section.word::<DevicePath>(cx, "path").map(|at| At { value: at.value.0, span: at.span });
     let min_size = section.word::<ByteSize>(cx, "min-size");
     let max_size = section.word::<ByteSize>(cx, "max-size");
     let ssd = section.flag(cx, "ssd");
@@ -90,7 +91,7 @@ pub(super) fn holds(cx: &mut Decoding, disk: &Selected, needs: &Needs, installer
     if let Some(most) = &disk.max_size
         && most.bytes() <= needs.bytes
     {
-        let sum = ByteSize(needs.bytes);
+        let sum = gibibytes(needs.bytes);
         let message = format!("no disk can match: the partitions of '{installer}' take {sum} without the bootloader's");
         let fault = Fault::new(message).label(most.span, "at most").label(needs.span, "the partitions");
         cx.fault(fault.help("allow a larger disk, or make the partitions smaller"));
@@ -195,7 +196,7 @@ fn check_sizes(cx: &mut Decoding, min: Option<&At<ByteSize>>, max: Option<&At<By
     if let Some(max) = max
         && max.value < SMALLEST_SYSTEM
     {
-        let fault = Fault::at(max.span, format!("no disk of at most {} holds a system", max.value));
+        let fault = Fault::at(max.span, "no disk can match: none that small holds a system");
         cx.fault(fault.help("sizes are written as in \"200GB\" or \"2TB\""));
     }
 }

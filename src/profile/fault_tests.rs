@@ -48,7 +48,7 @@ fn faults_of_the_network() {
         ("server_is_broadcast", "address = \"10.10.1.255/24\"", ""),
         ("range_outside_the_subnet", "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.2.100-10.10.2.199\"", ""),
         ("range_backwards", "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.199-10.10.1.100\"", ""),
-        ("server_in_the_range", "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.1-10.10.1.99\"", ""),
+        ("server_in_the_range", "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.1-10.10.1.9\"", ""),
         ("gateway_outside_the_subnet", "address = \"10.10.1.1/24\"\ngateway = \"10.10.2.1\"", ""),
         (
             "gateway_in_the_range",
@@ -318,6 +318,9 @@ fn what_is_no_fault_is_a_warning_or_a_note() {
         "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\ndhcp-options.42 = \"10.10.1.1\"\n\
          bmc = { address = \"10.10.1.12\", mac = \"52:54:00:00:01:02\" }",
     )).warnings.render(false));
+
+    let elsewhere = node("bmc = { address = \"10.30.0.11\", mac = \"52:54:00:00:01:01\" }");
+    insta::assert_snapshot!("warning_bmc_elsewhere", load(&profile(NETWORK, ""), &elsewhere).warnings.render(false));
 
     let disks = "disk = { serial = \"S3Z9\", model = \"Samsung SSD\" }";
     let nodes = format!(

@@ -55,6 +55,8 @@ struct Collected {
     reachable: Tally,
     /// Reservations that nobody serves.
     unserved: Tally,
+    /// Reservations of BMCs that are not in the subnet that the appliance serves.
+    elsewhere: Tally,
     /// DHCP options that nobody serves.
     unserved_options: Tally,
 }
@@ -158,7 +160,10 @@ fn node(
         }
         if let (Some(value), Some(span)) = (bmc.mac, mac) {
             identities.mac(cx, value, *span, &owner);
-            collected.unserved.add(*span);
+            match &around.network.address {
+                Some(own) if !own.value.contains(&bmc.address) => collected.elsewhere.add(*span),
+                _ => collected.unserved.add(*span),
+            }
         }
         bmc_place(cx, around, bmc.address, *address, &owner, &mut collected.reachable);
     }
@@ -248,7 +253,7 @@ fn fits(
 }
 
 /// Rounded up to hundredths: a bound is not shown smaller than it is.
-fn gibibytes(bytes: u64) -> String {
+pub(super) fn gibibytes(bytes: u64) -> String {
     let hundredths = (u128::from(bytes) * 100).div_ceil(1 << 30);
     format!("{}.{:02} GiB", hundredths / 100, hundredths % 100)
 }
@@ -330,6 +335,12 @@ fn at_the_end(cx: &mut Decoding, around: &Surroundings<'_>, collected: &Collecte
                 cx.warn(warning.label(mode, "the mode").help("set it in the site's DHCP server"));
             }
         }
+    }
+    if let (Some((first, count)), Some(own)) = (collected.elsewhere.0, &around.network.address) {
+        let warning = Fault::new("no reservation is served outside the provisioning subnet");
+        let warning = warning.label(first, format!("has no effect{}", more(count)));
+        let warning = warning.label(own.span, "the provisioning subnet");
+        cx.warn(warning.help("such a BMC has its address from somewhere else: leave `mac` out"));
     }
     for name in &collected.used {
         let Some(facts) = around.installers.get(name) else { continue };

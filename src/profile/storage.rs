@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::reader::{At, Decoding, Section};
 use super::source::Span;
 use super::word::*;
-use crate::vocab::{ByteSize, ImagePath};
+use crate::vocab::ByteSize;
 
 /// What a node's disk selector is compared with.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +92,7 @@ struct PartitionAt {
 }
 
 fn partition(cx: &mut Decoding, section: &Section<'_>) -> Option<PartitionAt> {
-    let mount = section.word::<ImagePath>(cx, "mount");
+    let mount = section.word::<MountPoint>(cx, "mount");
     let size = section.word::<ByteSize>(cx, "size");
     let format = section.word::<PartitionFormat>(cx, "format")?.value.0;
     match (&mount, format) {
@@ -107,12 +107,12 @@ fn partition(cx: &mut Decoding, section: &Section<'_>) -> Option<PartitionAt> {
             }
             return None;
         }
-        (Some(mount), _) if mount.value.as_str() == "/boot/efi" => {
+        (Some(mount), _) if mount.value.0 == "/boot/efi" => {
             let fault = Fault::at(mount.span, "the bootloader's own partition is made without being listed");
             cx.fault(fault.help("leave this partition out"));
         }
-        (Some(mount), _) if OF_THE_KERNEL.contains(&mount.value.as_str()) => {
-            cx.fault(Fault::at(mount.span, format!("{} is made by the running system, on no disk", mount.value)));
+        (Some(mount), _) if OF_THE_KERNEL.contains(&mount.value.0.as_str()) => {
+            cx.fault(Fault::at(mount.span, format!("{} is made by the running system, on no disk", mount.value.0)));
         }
         _ => {}
     }
@@ -126,7 +126,7 @@ fn partition(cx: &mut Decoding, section: &Section<'_>) -> Option<PartitionAt> {
     }
     Some(PartitionAt {
         mount: mount.as_ref().map_or(section.span, |mount| mount.span),
-        partition: Partition { mount: mount.map(|at| at.value.to_string()), size: size.map(|at| at.bytes()), format },
+        partition: Partition { mount: mount.map(|at| at.value.0), size: size.map(|at| at.bytes()), format },
         span: section.span,
     })
 }

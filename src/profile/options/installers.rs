@@ -6,7 +6,7 @@ use super::Fallback::{Absent, Derived, Required, Value};
 use super::{NONE, Spec, list, option, word};
 use crate::profile::word::*;
 use crate::profile::{DistributionName, Media};
-use crate::vocab::{ByteSize, Digest, ImagePath};
+use crate::vocab::{ByteSize, Digest};
 
 pub(super) static OPTIONS: &[Spec] = &[
     option("installer.<installer>.distribution", word::<DistributionName>(), Required, "What it installs."),
@@ -109,7 +109,7 @@ pub(super) static OPTIONS: &[Spec] = &[
     ),
     option(
         "installer.<installer>.storage.partition[].mount",
-        word::<ImagePath>(),
+        word::<MountPoint>(),
         Absent,
         "With \"partitions\": mount point. One partition has \"/\"; swap has none.",
     ),

@@ -8,7 +8,7 @@ use netboot::{BmcKind, Hostname, MacAddr, SecretRef};
 use super::Fallback::{Absent, Derived, Required, Value};
 use super::{Kind, NONE, Spec, list, option, word};
 use crate::profile::word::*;
-use crate::vocab::{ByteSize, ImagePath};
+use crate::vocab::ByteSize;
 
 pub(super) static OPTIONS: &[Spec] = &[
     option("node[].hostname", word::<Hostname>(), Required, "Host name, unique."),
@@ -62,8 +62,13 @@ pub(super) static OPTIONS: &[Spec] = &[
     ),
     option("node[].disk.model", word::<Line>(), Absent, "By model."),
     option("node[].disk.vendor", word::<Line>(), Absent, "By vendor."),
-    option("node[].disk.wwn", word::<Line>(), Absent, "By World Wide Name."),
-    option("node[].disk.path", word::<ImagePath>(), Absent, "By device path."),
+    option(
+        "node[].disk.wwn",
+        word::<Line>(),
+        Absent,
+        "By World Wide Name, as udev writes it: \"0x...\", for NVMe \"eui....\".",
+    ),
+    option("node[].disk.path", word::<DevicePath>(), Absent, "By device path: a whole disk below /dev."),
     option("node[].disk.min-size", word::<ByteSize>(), Absent, "At least this large."),
     option("node[].disk.max-size", word::<ByteSize>(), Absent, "At most this large."),
     option("node[].disk.ssd", Kind::Flag, Absent, "Solid state or rotating."),
