@@ -319,6 +319,21 @@ fn what_is_no_fault_is_a_warning_or_a_note() {
          bmc = { address = \"10.10.1.12\", mac = \"52:54:00:00:01:02\" }",
     )).warnings.render(false));
 
+    // Nor can it take back an import's partitions.
+    let layout = "[installer.u.storage]\nlayout = \"lvm\"\n";
+    let base = "[installer.u]\ndistribution = \"ubuntu\"\nrelease = \"24.04\"\nstorage.layout = \"partitions\"\n\
+                [[installer.u.storage.partition]]\nmount = \"/\"\n";
+    let importing = format!("imports = [\"base.toml\"]\n{}", profile(NETWORK, layout));
+    let files = [("profile.toml", importing.as_str()), ("base.toml", base)];
+    let installers = load_texts(&files).unwrap_or_else(|faults| panic!("{faults}")).profile.installers;
+    assert_eq!(installers["u"].system.storage, netboot::Storage::Lvm { sizing: netboot::Sizing::All });
+
+    // The range of an import is no fault: a profile cannot take it back.
+    let base = "[network.provisioning]\ndhcp.range = \"10.10.1.1-10.10.1.99\"\n";
+    let importing = format!("imports = [\"base.toml\"]\n{}", profile(proxy, ""));
+    let files = [("profile.toml", importing.as_str()), ("base.toml", base), ("nodes.toml", &node(""))];
+    assert_eq!(load_texts(&files).unwrap_or_else(|faults| panic!("{faults}")).warnings.count(), 0);
+
     let elsewhere = node("bmc = { address = \"10.30.0.11\", mac = \"52:54:00:00:01:01\" }");
     insta::assert_snapshot!("warning_bmc_elsewhere", load(&profile(NETWORK, ""), &elsewhere).warnings.render(false));
 

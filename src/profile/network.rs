@@ -61,6 +61,19 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
     let bmc_subnet = bmc.word::<Ipv4Net>(cx, "subnet");
     let bmc_filter = bmc.flag(cx, "filter");
 
+    let proxy = mode.as_ref().filter(|mode| mode.value == DhcpMode::Proxy).map(|mode| mode.span);
+    for (key, what) in [("range", "a range"), ("lease", "a lease time")] {
+        // What comes from an import cannot be taken back by a profile that chooses another mode: it is passed over.
+        if let (Some(mode), Some(span)) = (proxy, dhcp.key(key))
+            && mode.file == span.file
+        {
+            let fault = Fault::new(format!("{what} has no meaning where the site keeps its DHCP server"));
+            let fault = fault.label(span, "").label(mode, "this mode leaves addresses to the site");
+            cx.fault(fault.help(format!("remove `{key}`, or use mode = \"authoritative\"")));
+        }
+    }
+    let range = range.filter(|_| proxy.is_none());
+
     if let Some(address) = &address {
         usable(cx, address);
         for (other, what) in [(&uplink_net, "uplink"), (&bmc_subnet, "BMC network")] {
@@ -78,15 +91,6 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
     }
     if let (Some(gateway), Some(address)) = (&gateway, &address) {
         check_gateway(cx, gateway, address, range.as_ref());
-    }
-    let proxy = mode.as_ref().filter(|mode| mode.value == DhcpMode::Proxy).map(|mode| mode.span);
-    for (key, what) in [("range", "a range"), ("lease", "a lease time")] {
-        if let (Some(mode), Some(span)) = (proxy, dhcp.key(key)) {
-            let span = if key == "range" { range.as_ref().map_or(span, |range| range.span) } else { span };
-            let fault = Fault::new(format!("{what} has no meaning where the site keeps its DHCP server"));
-            let fault = fault.label(span, "").label(mode, "this mode leaves addresses to the site");
-            cx.fault(fault.help(format!("remove `{key}`, or use mode = \"authoritative\"")));
-        }
     }
     let unfiltered = bmc.key("filter").filter(|_| bmc_filter == Some(false));
     let macs = [&uplink_mac, &mac].into_iter().flatten().cloned().collect();

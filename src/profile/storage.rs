@@ -33,8 +33,11 @@ pub(super) fn storage(
     let partitions: Vec<_> = tables.iter().filter_map(|table| partition(cx, table)).collect();
     let Some(layout) = layout else { return (None, None) };
 
+    // What comes from an import cannot be taken back by a profile that chooses another layout: it is passed over.
+    let meant = |span: Span| section.key("layout").is_none_or(|layout| layout.file == span.file);
     if layout.value != StorageLayout::Lvm
         && let Some(span) = section.key("sizing")
+        && meant(span)
     {
         let fault = Fault::new("`sizing` has no meaning without logical volumes").label(span, "");
         cx.fault(said(fault, section, &layout).help("write layout = \"lvm\", or leave `sizing` out"));
@@ -62,7 +65,7 @@ pub(super) fn storage(
             let bytes = partitions.iter().filter_map(|at| at.partition.size).fold(0u64, u64::saturating_add);
             needs = Some(Needs { bytes, span: first.span });
         }
-        (_, [first, ..]) => {
+        (_, [first, ..]) if meant(first.span) => {
             let fault = Fault::new("partitions have no meaning in this layout").label(first.span, "");
             cx.fault(said(fault, section, &layout).help("write layout = \"partitions\", or leave the partitions out"));
         }
