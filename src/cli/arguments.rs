@@ -34,6 +34,14 @@ pub(super) enum Command {
     },
     /// Check the profile and its nodes; report every fault at its line.
     Check { profile: PathBuf },
+    /// Convert an older JSON inventory into a commented nodes.toml; what it leaves out is said on stderr.
+    Import {
+        /// The inventory: a list of nodes, or an object with `nodes` and `ssh_keys`.
+        file: PathBuf,
+        /// Write to this file, which must not exist yet [default: stdout].
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Resolve the packages against the archive and write the lock beside the profile.
     Lock {
         profile: PathBuf,

@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser};
 
 use super::arguments::{Arguments, Color, Command, Machine, Out, Place};
 use super::exit::Exit;
-use super::{cidata, progress};
+use super::{check, cidata, import, progress};
 use crate::build::{Build, BuildError, Built};
 use crate::deploy::qemu::{self, RunError, RunOptions};
 use crate::fetch::{HostApt, Network, Store};
@@ -22,7 +22,7 @@ use crate::vocab::{Epoch, Progress, Remedy};
 const TREE_LIMIT: u64 = 8 << 30;
 
 /// What ends a command early; printed by [`run`].
-enum Failure {
+pub(super) enum Failure {
     Build(BuildError),
     Run(RunError),
     Cidata(cidata::Failure),
@@ -62,7 +62,8 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
     let progress = progress.as_ref();
     match &arguments.command {
         Command::Init { name } => init(name),
-        Command::Check { profile } => check(profile, arguments.json, color),
+        Command::Check { profile } => check::check(profile, arguments.json, color),
+        Command::Import { file, output } => import::import(file, output.as_deref(), color),
         Command::Lock { profile, place } => {
             let outcome = build_of(profile, place, None, progress)?.lock()?;
             eprintln!("{}: {} packages", outcome.path.display(), outcome.packages);
@@ -132,22 +133,6 @@ fn init(name: &str) -> Result<(), Failure> {
     write().map_err(|error| Failure::Surroundings(format!("make {}", directory.display()), error))?;
     eprintln!("wrote {0}/profile.toml and {0}/nodes.toml; next: provbuild check {0}/profile.toml", directory.display());
     Ok(())
-}
-
-fn check(path: &Path, json: bool, color: bool) -> Result<(), Failure> {
-    let loaded = profile::load(path).map_err(BuildError::Profile)?;
-    eprint!("{}", loaded.warnings.render(color));
-    let nodes = loaded.profile.inventory.nodes.len();
-    match json {
-        true => print(&format!(
-            "{{\"profile\":\"{}\",\"nodes\":{nodes},\"digest\":\"{}\"}}\n",
-            loaded.profile.name, loaded.digest
-        )),
-        false => {
-            eprintln!("{}: no faults ({nodes} nodes)", path.display());
-            Ok(())
-        }
-    }
 }
 
 fn print_built(built: &Built, json: bool) -> Result<(), Failure> {
@@ -241,7 +226,7 @@ fn store_path(place: &Place) -> Result<PathBuf, Failure> {
 }
 
 /// Writes data to stdout. A reader that went away is not an error.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Surroundings("write to stdout".into(), error))

@@ -3,9 +3,11 @@
 //! stdout is data (artifact paths, JSON, listings); stderr is talk (progress, diagnostics).
 
 mod arguments;
+mod check;
 mod cidata;
 mod commands;
 mod exit;
+mod import;
 mod progress;
 
 pub use commands::run;

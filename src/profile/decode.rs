@@ -72,7 +72,7 @@ pub(super) fn appliance(cx: &mut Decoding, root: &Section<'_>, name: Option<&str
         locale: locale?.value.0,
         users,
         ssh: ssh?,
-        sysctl: sysctl.into_iter().map(|(name, value)| (name, value.0)).collect(),
+        sysctl: sysctl.into_iter().map(|(name, at)| (name, at.value.0)).collect(),
         kernel_parameters: kernel_parameters.into_iter().map(|at| at.value.0).collect(),
         secure_boot: secure_boot?,
     })

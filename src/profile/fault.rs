@@ -1,6 +1,7 @@
 //! What is wrong with a profile, shown at the place where it was written.
 
 use std::fmt;
+use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
@@ -122,6 +123,24 @@ struct Excerpt<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Warnings(Report);
 
+/// What is worth knowing and nothing wrong, with the sources that it points into.
+#[derive(Debug, Clone, Default)]
+pub struct Notes(Report);
+
+/// One fault, warning or note for a program that reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding<'a> {
+    /// The file as the command line or the import wrote it; none where the finding is about no place in a file.
+    pub path: Option<&'a Path>,
+    /// From 1.
+    pub line: Option<usize>,
+    /// In characters, from 1.
+    pub column: Option<usize>,
+    pub message: &'a str,
+    /// What to do.
+    pub help: Option<&'a str>,
+}
+
 /// Every fault of a profile, its imports and its nodes, in the order of the files.
 #[derive(Debug, Clone)]
 pub struct Faults(Report);
@@ -144,15 +163,23 @@ impl Report {
         self.faults.iter().map(one).collect()
     }
 
+    fn findings(&self) -> impl Iterator<Item = Finding<'_>> {
+        self.faults.iter().map(|fault| Finding {
+            path: fault.span().map(|span| self.sources.path(span.file)),
+            line: fault.span().map(|span| self.sources.line(span.file, span.start)),
+            column: fault.span().map(|span| self.sources.column(span.file, span.start)),
+            message: &fault.message,
+            help: fault.help.as_deref(),
+        })
+    }
+
     /// `PATH:LINE` of the primary places; of those without one, the message.
     fn places(&self) -> Vec<String> {
-        let place = |fault: &Fault| match fault.span() {
-            Some(span) => {
-                format!("{}:{}", self.sources.path(span.file).display(), self.sources.line(span.file, span.start))
-            }
-            None => fault.message.clone(),
+        let place = |finding: Finding<'_>| match (finding.path, finding.line) {
+            (Some(path), Some(line)) => format!("{}:{line}", path.display()),
+            _ => finding.message.to_owned(),
         };
-        self.faults.iter().map(place).collect()
+        self.findings().map(place).collect()
     }
 }
 
@@ -176,6 +203,11 @@ impl Faults {
         self.0.places()
     }
 
+    /// Each fault for a program that reads it.
+    pub fn findings(&self) -> impl Iterator<Item = Finding<'_>> {
+        self.0.findings()
+    }
+
     /// What each fault is, without its place.
     pub fn messages(&self) -> impl Iterator<Item = &str> {
         self.0.faults.iter().map(|fault| fault.message.as_str())
@@ -191,9 +223,30 @@ impl Warnings {
         self.0.faults.len()
     }
 
+    /// Each warning for a program that reads it.
+    pub fn findings(&self) -> impl Iterator<Item = Finding<'_>> {
+        self.0.findings()
+    }
+
     /// Every warning with its source excerpt, as text for people; empty where there is none.
     pub fn render(&self, color: bool) -> String {
         self.0.render(&Level::WARNING, color)
+    }
+}
+
+impl Notes {
+    pub(super) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
+        Notes(Report::new(faults, sources))
+    }
+
+    /// Each note for a program that reads it.
+    pub fn findings(&self) -> impl Iterator<Item = Finding<'_>> {
+        self.0.findings()
+    }
+
+    /// Every note with its source excerpt, as text for people; empty where there is none.
+    pub fn render(&self, color: bool) -> String {
+        self.0.render(&Level::NOTE, color)
     }
 }
 

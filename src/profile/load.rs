@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, Findings};
 use super::decode::{self, beside, tidy};
-use super::fault::{Fault, Faults, Warnings};
+use super::fault::{Fault, Faults, Notes, Warnings};
 use super::installers::{self, Inherited};
 use super::nodes::Surroundings;
 use super::options::{NODES_SHAPE, PROFILE_SHAPE, Shape};
@@ -31,11 +31,16 @@ pub struct Loaded {
     /// Every TOML file that was read: the profile first, then imports, then nodes.toml.
     pub files: Vec<PathBuf>,
     pub warnings: Warnings,
+    /// What is worth knowing and nothing wrong.
+    pub notes: Notes,
 }
 
 /// How files are read: from the disk, or from memory in tests.
 pub(super) trait Files {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Size of a regular file in bytes.
+    fn size(&self, path: &Path) -> io::Result<u64>;
 }
 
 struct Disk;
@@ -53,6 +58,14 @@ impl Files for Disk {
             false => Ok(bytes),
         }
     }
+
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        let metadata = std::fs::metadata(path)?;
+        match metadata.is_file() {
+            true => Ok(metadata.len()),
+            false => Err(io::Error::other("it is not a regular file")),
+        }
+    }
 }
 
 /// Loads a profile, its imports and its nodes.
@@ -67,14 +80,15 @@ pub(super) fn load_from(files: &dyn Files, path: &Path, cx: &mut Decoding) -> Re
     let mut loader =
         Loader { files, sources: Sources::default(), faults: Vec::new(), partial: false, seen: Vec::new() };
     let profile = loader.profile(path, cx);
-    let Loader { mut sources, mut faults, .. } = loader;
+    let Loader { sources, mut faults, .. } = loader;
     faults.append(&mut cx.faults);
     match profile {
         Some(profile) if faults.is_empty() => {
             let digest = digest(&profile);
             let files = sources.paths().map(Path::to_owned).collect();
-            let warnings = Warnings::new(std::mem::take(&mut cx.warnings), std::mem::take(&mut sources));
-            Ok(Loaded { profile, digest, files, warnings })
+            let warnings = Warnings::new(std::mem::take(&mut cx.warnings), sources.clone());
+            let notes = Notes::new(std::mem::take(&mut cx.notes), sources);
+            Ok(Loaded { profile, digest, files, warnings, notes })
         }
         _ => {
             if faults.is_empty() {
@@ -155,14 +169,15 @@ impl Loader<'_> {
             self.files.read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
         });
         let resolve = |file, name: &str| beside(self.sources.path(file), name);
-        let inherited = Inherited { appliance: appliance.as_ref(), resolve: &resolve };
-        let installers = installers::installers(cx, root, &inherited);
+        let size = |path: &Path| self.files.size(path);
+        let inherited = Inherited { appliance: appliance.as_ref(), resolve: &resolve, size: &size };
+        let (installers, facts) = installers::installers(cx, root, &inherited);
         let outputs = decode::outputs(cx, root);
         let place = root.section("appliance");
         let around = Surroundings {
             network: &network,
             hostname: appliance.as_ref().map(|appliance| appliance.hostname.as_str()),
-            installers: root.named("installer", "installer").into_iter().map(|(name, _)| name).collect(),
+            installers: &facts,
             partial: partial.profile,
             profile: place.key("hostname").or(place.key("name")).unwrap_or(place.span),
         };

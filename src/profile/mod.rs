@@ -12,11 +12,18 @@
 mod check;
 mod crypt;
 mod decode;
+mod disk;
 mod distributions;
 mod fault;
+#[cfg(test)]
+mod fault_tests;
+mod identities;
+mod import;
 mod init;
 mod installers;
+mod json;
 mod load;
+mod medium;
 mod model;
 mod names;
 mod network;
@@ -26,6 +33,7 @@ mod reader;
 mod schema;
 mod site;
 mod source;
+mod storage;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -33,7 +41,8 @@ mod value;
 mod word;
 
 pub use distributions::{RELEASES, Release, release, releases};
-pub use fault::{Faults, Warnings};
+pub use fault::{Faults, Finding, Notes, Warnings};
+pub use import::{Imported, import};
 pub use init::init;
 pub use load::{Loaded, load};
 pub use model::*;

@@ -21,7 +21,14 @@ pub(super) struct Decoded {
     pub(super) address: Option<At<Ipv4Net>>,
     pub(super) range: Option<At<DhcpRange>>,
     pub(super) bmc_subnet: Option<At<Ipv4Net>>,
+    /// Where the filter between nodes and BMCs is switched off.
+    pub(super) unfiltered: Option<Span>,
+    /// Where the profile says that the site keeps its DHCP server.
+    pub(super) proxy: Option<Span>,
+    pub(super) gateway: Option<At<Ipv4Addr>>,
+    pub(super) uplink: Option<At<Ipv4Net>>,
     pub(super) hosts: Vec<(ExtraHost, HostPlaces)>,
+    /// The appliance's own, where they are written.
     pub(super) macs: Vec<At<MacAddr>>,
     /// What nodes do that do not say otherwise.
     pub(super) secure_boot: bool,
@@ -47,12 +54,25 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
     let domain = provisioning.word::<Domain>(cx, "domain");
     let dns = provisioning.words::<IpAddr>(cx, "dns");
     let nat = provisioning.flag(cx, "nat");
-    let gateway = provisioning.word::<Ipv4Addr>(cx, "gateway").map(|at| at.value);
+    let gateway = provisioning.word::<Ipv4Addr>(cx, "gateway");
     let secure_boot = provisioning.flag(cx, "secure-boot");
     let hosts = hosts(cx, &provisioning);
     let bmc = section.section("bmc");
     let bmc_subnet = bmc.word::<Ipv4Net>(cx, "subnet");
     let bmc_filter = bmc.flag(cx, "filter");
+
+    let proxy = mode.as_ref().filter(|mode| mode.value == DhcpMode::Proxy).map(|mode| mode.span);
+    for (key, what) in [("range", "a range"), ("lease", "a lease time")] {
+        // What comes from an import cannot be taken back by a profile that chooses another mode: it is passed over.
+        if let (Some(mode), Some(span)) = (proxy, dhcp.key(key))
+            && mode.file == span.file
+        {
+            let fault = Fault::new(format!("{what} has no meaning where the site keeps its DHCP server"));
+            let fault = fault.label(span, "").label(mode, "this mode leaves addresses to the site");
+            cx.fault(fault.help(format!("remove `{key}`, or use mode = \"authoritative\"")));
+        }
+    }
+    let range = range.filter(|_| proxy.is_none());
 
     if let Some(address) = &address {
         usable(cx, address);
@@ -69,11 +89,10 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
     if let (Some(range), Some(address)) = (&range, &address) {
         check_range(cx, range, address);
     }
-    if let (Some(At { value: DhcpMode::Proxy, span }), Some(range)) = (&mode, &range) {
-        let fault = Fault::new("a range has no meaning where the site keeps its DHCP server");
-        let fault = fault.label(range.span, "this range").label(*span, "this mode leaves addresses to the site");
-        cx.fault(fault.help("remove the range, or use mode = \"authoritative\""));
+    if let (Some(gateway), Some(address)) = (&gateway, &address) {
+        check_gateway(cx, gateway, address, range.as_ref());
     }
+    let unfiltered = bmc.key("filter").filter(|_| bmc_filter == Some(false));
     let macs = [&uplink_mac, &mac].into_iter().flatten().cloned().collect();
     let derived = |role| name.map(|name| derived_mac(name, role));
     let mac = mac.map(|at| at.value).or_else(|| derived(Role::Provisioning));
@@ -92,7 +111,7 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
                 domain: domain?.value.0,
                 dns: dns.into_iter().map(|at| at.value).collect(),
                 nat: nat?,
-                gateway: gateway.or_else(|| nat?.then_some(address.as_ref()?.value.addr())),
+                gateway: gateway.as_ref().map(|at| at.value).or_else(|| nat?.then_some(address.as_ref()?.value.addr())),
                 secure_boot: secure_boot?,
                 hosts: hosts.iter().map(|(host, _)| host.clone()).collect(),
             },
@@ -100,7 +119,19 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
             bmc_filter: bmc_filter?,
         })
     };
-    Decoded { network: network(), address, range, bmc_subnet, hosts, macs, secure_boot: secure_boot.unwrap_or(false) }
+    Decoded {
+        network: network(),
+        address,
+        range,
+        bmc_subnet,
+        unfiltered,
+        proxy,
+        gateway,
+        uplink: uplink_net,
+        hosts,
+        macs,
+        secure_boot: secure_boot.unwrap_or(false),
+    }
 }
 
 fn uplink(
@@ -185,6 +216,10 @@ fn hosts(cx: &mut Decoding, provisioning: &Section<'_>) -> Vec<(ExtraHost, HostP
 /// An interface's own address is neither the subnet's first nor its last.
 fn usable(cx: &mut Decoding, address: &At<Ipv4Net>) {
     let (net, own) = (address.value, address.value.addr());
+    if own.is_loopback() || own.is_multicast() || own.is_unspecified() || own.is_broadcast() {
+        cx.fault(Fault::at(address.span, format!("{own} is not the address of a machine")));
+        return;
+    }
     if own == net.network() || own == net.broadcast() {
         let which = if own == net.network() { "network" } else { "broadcast" };
         let fault = Fault::at(address.span, format!("{own} is the {which} address of {}", net.trunc()));
@@ -203,6 +238,23 @@ fn check_range(cx: &mut Decoding, range: &At<DhcpRange>, address: &At<Ipv4Net>) 
         cx.fault(fault.help("start the range behind it, or end it before"));
     } else if first == net.network() || last == net.broadcast() {
         cx.fault(Fault::at(range.span, format!("the range contains the network or broadcast address of {net}")));
+    }
+}
+
+/// The nodes' router is a neighbour of theirs, and nobody else gets its address.
+fn check_gateway(cx: &mut Decoding, gateway: &At<Ipv4Addr>, address: &At<Ipv4Net>, range: Option<&At<DhcpRange>>) {
+    let (net, router) = (address.value.trunc(), gateway.value);
+    if !net.contains(&router) {
+        let fault = Fault::new(format!("the gateway {router} lies outside the subnet {net}"));
+        let fault = fault.label(gateway.span, "").label(address.span, "the provisioning subnet");
+        cx.fault(fault.help("nodes reach a router only inside their own subnet"));
+    } else if router == net.network() || router == net.broadcast() {
+        cx.fault(Fault::at(gateway.span, format!("{router} is the network or broadcast address of {net}")));
+    } else if let Some(range) = range
+        && (range.value.first..=range.value.last).contains(&router)
+    {
+        let fault = Fault::new(format!("the gateway {router} lies inside the dynamic range"));
+        cx.fault(fault.label(gateway.span, "").label(range.span, "given to machines that are not listed"));
     }
 }
 

@@ -29,6 +29,8 @@ impl<T> Deref for At<T> {
 pub(super) struct Decoding {
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Fault>,
+    /// What is worth knowing and nothing wrong.
+    pub(super) notes: Vec<Fault>,
     /// Some text could not be parsed: what seems to be missing may stand there.
     pub(super) partial: bool,
     /// Options that were read; a test compares them with those that are declared.
@@ -42,6 +44,10 @@ impl Decoding {
 
     pub(super) fn warn(&mut self, fault: Fault) {
         self.warnings.push(fault);
+    }
+
+    pub(super) fn note(&mut self, fault: Fault) {
+        self.notes.push(fault);
     }
 }
 
@@ -115,12 +121,12 @@ impl<'a> Section<'a> {
     }
 
     /// The texts below `key`, each under a name that the user chose.
-    pub(super) fn map<T: Word>(&self, cx: &mut Decoding, key: &str, word: &str) -> BTreeMap<String, T> {
+    pub(super) fn map<T: Word>(&self, cx: &mut Decoding, key: &str, word: &str) -> BTreeMap<String, At<T>> {
         let map = self.section(key);
         let path = format!("{}.<{word}>", map.path);
         map.spec_at(cx, &path);
         let entries = map.table.into_iter().flat_map(|table| &table.entries);
-        entries.filter_map(|(name, entry)| Some((name.clone(), parse(&entry.value)?.value))).collect()
+        entries.filter_map(|(name, entry)| Some((name.clone(), parse(&entry.value)?))).collect()
     }
 
     /// The tables of an array of tables.

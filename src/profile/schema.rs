@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::options::{Fallback, Kind, NODES, NODES_SHAPE, PROFILE, PROFILE_SHAPE, Shape, Spec, key_type};
+use super::options::{Fallback, Kind, NODES, NODES_SHAPE, PROFILE, PROFILE_SHAPE, Shape, Spec, key_type, specs};
 use super::source::Span;
 use super::value::{self, Value, ValueKind};
 use super::word::WordType;
@@ -18,13 +18,13 @@ pub fn options() -> Options {
     Options
 }
 
-const FILES: [(&str, &[Spec]); 2] = [("profile.toml", PROFILE), ("nodes.toml", NODES)];
+const FILES: [(&str, &[&[Spec]]); 2] = [("profile.toml", PROFILE), ("nodes.toml", NODES)];
 
 impl Options {
     /// One line of JSON: an array of objects with file, path, type, default, required and doc.
     pub fn to_json(self) -> String {
-        let rows = FILES.iter().flat_map(|(file, specs)| {
-            specs.iter().map(move |spec| {
+        let rows = FILES.into_iter().flat_map(|(file, tables)| {
+            specs(tables).map(move |spec| {
                 let default = match spec.default {
                     Fallback::Value(text) => literal(text),
                     _ => Json::Null,
@@ -46,9 +46,9 @@ impl Options {
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (file, specs) in FILES {
+        for (file, tables) in FILES {
             writeln!(f, "{file}\n")?;
-            for spec in specs {
+            for spec in specs(tables) {
                 writeln!(f, "  {}", spec.path)?;
                 writeln!(f, "      {}; {}", type_name(&spec.kind), default_text(&spec.default))?;
                 for line in wrapped(spec.doc, 92) {
@@ -203,7 +203,7 @@ mod tests {
         let files = Memory::new(&[("p.toml", COMPLETE), ("nodes.toml", COMPLETE_NODES)]);
         let mut cx = Decoding::default();
         load::load_from(&files, Path::new("p.toml"), &mut cx).unwrap_or_else(|faults| panic!("{faults}"));
-        let declared: Vec<_> = PROFILE.iter().chain(NODES).map(|spec| spec.path).collect();
+        let declared: Vec<_> = specs(PROFILE).chain(specs(NODES)).map(|spec| spec.path).collect();
         let unread: Vec<_> = declared.iter().filter(|path| !cx.read.contains(*path)).collect();
         assert!(unread.is_empty(), "declared but never read: {unread:?}");
         assert_eq!(cx.read.len(), declared.len(), "an option is declared twice");
@@ -227,9 +227,16 @@ mod tests {
         [files."/etc/motd"]
         text = "hello"
         [installer.a]
+        storage.layout = "partitions"
         distribution = "ubuntu"
         release = "24.04"
         iso = { url = "https://example.org/a.iso", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
+        [[installer.a.storage.partition]]
+        mount = "/"
+        [installer.b]
+        distribution = "debian"
+        release = "13"
+        netboot = { url = "https://example.org/netboot.tar.gz", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
     "#;
     const COMPLETE_NODES: &str = r#"
         [[node]]
@@ -252,7 +259,7 @@ mod tests {
                 Kind::List(kind) => value.as_array().unwrap().iter().for_each(|item| check(kind, item, path)),
             }
         }
-        for spec in PROFILE.iter().chain(NODES) {
+        for spec in specs(PROFILE).chain(specs(NODES)) {
             if let Fallback::Value(text) = spec.default {
                 check(&spec.kind, &literal(text), spec.path);
             }
@@ -271,7 +278,7 @@ mod tests {
     #[test]
     fn the_schema_describes_every_option() {
         let schema = schema();
-        for (root, spec) in PROFILE.iter().map(|s| ("", s)).chain(NODES.iter().map(|s| ("/$defs/nodes", s))) {
+        for (root, spec) in specs(PROFILE).map(|s| ("", s)).chain(specs(NODES).map(|s| ("/$defs/nodes", s))) {
             let mut pointer = root.to_owned();
             for part in spec.path.split('.') {
                 match (part.strip_prefix('<'), part.strip_suffix("[]")) {

@@ -63,6 +63,13 @@ impl Sources {
         self.0[file].lines.partition_point(|start| *start <= offset)
     }
 
+    /// Column of a byte offset in characters, from 1.
+    pub(super) fn column(&self, file: usize, offset: usize) -> usize {
+        let source = &self.0[file];
+        let start = source.lines[self.line(file, offset) - 1];
+        1 + source.text.get(start..offset).map_or(0, |before| before.chars().count())
+    }
+
     /// The whole lines of a file from line `first` to line `last` (from 1), hidden places starred out byte for byte,
     /// and the byte offset at which they start.
     pub(super) fn excerpt(&self, file: usize, first: usize, last: usize) -> (String, usize) {

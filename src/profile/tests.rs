@@ -1,6 +1,6 @@
 //! Whole profiles, read from memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,10 @@ impl Memory {
 impl Files for Memory {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.0.get(path).cloned().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
+    }
+
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        self.read(path).map(|bytes| bytes.len() as u64)
     }
 }
 
@@ -126,6 +130,8 @@ fn the_shipped_profiles_are_sound_and_alike() {
     let load = |name: &str| load(&root.join("profiles").join(name)).unwrap_or_else(|faults| panic!("{faults}"));
     let (ubuntu, debian) = (load("ubuntu.toml"), load("debian.toml"));
     assert_eq!((ubuntu.warnings.count(), debian.warnings.count()), (0, 0));
+    // They name no ISO: a note for the one installer that nodes use.
+    assert_eq!((ubuntu.notes.findings().count(), debian.notes.findings().count()), (1, 1));
     assert_eq!(ubuntu.profile.inventory, debian.profile.inventory);
     assert_eq!(ubuntu.profile.inventory.nodes.len(), 3);
     let without_kernel = |profile: &Profile| {
@@ -296,4 +302,57 @@ proptest! {
         prop_assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
         prop_assert_eq!(loaded.unwrap().profile.inventory.nodes.len(), names.len());
     }
+
+    /// What the daemon and the renderers rely on: no two machines share anything, and no node's address is given away.
+    #[test]
+    fn an_accepted_inventory_has_no_conflict(nodes in proptest::collection::vec(any_node(), 0..4)) {
+        let profile = format!("{SMALL}[network.provisioning.dhcp]\nrange = \"10.10.1.100-10.10.1.199\"\n");
+        let text: String = nodes.concat();
+        match load_texts(&[("p.toml", &profile), ("nodes.toml", &text)]) {
+            Err(faults) => drop(faults.render(false)),
+            Ok(loaded) => {
+                let nodes = &loaded.profile.inventory.nodes;
+                let bmcs = || nodes.iter().filter_map(|node| node.bmc.as_ref());
+                let mut names = vec!["mylab".to_owned()];
+                let mut addresses = vec![std::net::Ipv4Addr::new(10, 10, 1, 1)];
+                for node in nodes {
+                    names.push(node.hostname.to_string());
+                    names.extend(node.bmc.as_ref().map(|_| format!("{}-bmc", node.hostname)));
+                    names.extend(node.addresses.keys().map(|network| format!("{}-{network}", node.hostname)));
+                    addresses.push(node.address);
+                    addresses.extend(node.addresses.values());
+                    let last = node.address.octets();
+                    prop_assert!(last[..2] == [10, 10] && !(last[2] == 1 && (100..200).contains(&last[3])), "{}", node.address);
+                }
+                addresses.extend(bmcs().map(|bmc| bmc.address));
+                let macs: Vec<_> = nodes.iter().map(|node| node.mac).chain(bmcs().filter_map(|bmc| bmc.mac)).collect();
+                prop_assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+                prop_assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len());
+                prop_assert_eq!(macs.iter().collect::<BTreeSet<_>>().len(), macs.len());
+            }
+        }
+    }
+}
+
+/// From few values, so that some inventories are sound and many have two of a kind; and any text at all.
+fn any_node() -> impl Strategy<Value = String> {
+    let or_any = |usual: BoxedStrategy<String>| prop_oneof![12 => usual, 1 => any::<String>()];
+    let name = or_any("(a|b|a-bmc|a-x|mylab)".boxed());
+    let mac = || or_any("52:54:00:00:00:0[1-6]".boxed());
+    let address = || or_any("10\\.10\\.(1|2)\\.(1|2|3|4|150|255)".boxed());
+    let further = proptest::option::of(("(x|bmc)", address()));
+    let bmc = proptest::option::of((address(), proptest::option::of(mac())));
+    (name, mac(), address(), further, bmc).prop_map(|(name, mac, address, further, bmc)| {
+        let text = |text: String| toml::Value::String(text).to_string();
+        let mut node =
+            format!("[[node]]\nhostname = {}\nmac = {}\naddress = {}\n", text(name), text(mac), text(address));
+        if let Some((network, address)) = further {
+            node += &format!("addresses.{network} = {}\n", text(address));
+        }
+        if let Some((address, mac)) = bmc {
+            node += &format!("bmc.address = {}\n", text(address));
+            node += &mac.map(|mac| format!("bmc.mac = {}\n", text(mac))).unwrap_or_default();
+        }
+        node
+    })
 }

@@ -457,6 +457,28 @@ checked!(FilePath, "path", "nodes.toml", "", |text| match text.is_empty() || tex
     false => Ok(()),
 });
 checked!(
+    /// A node's disk, or a shell glob of it.
+    DevicePath,
+    "device path",
+    "/dev/disk/by-id/nvme-SN123*",
+    "^/",
+    |text| match text.starts_with('/') && !text.chars().any(char::is_control) {
+        true => Ok(()),
+        false => refuse(text, "a device path", "write it as in \"/dev/disk/by-id/nvme-SN123*\""),
+    }
+);
+checked!(
+    /// Where a node mounts a partition.
+    MountPoint,
+    "mount point",
+    "/srv",
+    "^/",
+    |text| match ImagePath::new(text) {
+        Ok(_) if !text.chars().any(|c| c.is_whitespace() || c.is_control()) => Ok(()),
+        _ => refuse(text, "a mount point", "write an absolute path without blanks, '.' and '..', as in \"/srv\""),
+    }
+);
+checked!(
     /// Any text, of any number of lines.
     Text,
     "text",

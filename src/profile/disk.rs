@@ -1,0 +1,229 @@
+//! `disk = { ... }` of a node -> [`DiskSelector`], and selectors that no disk can match.
+//!
+//! A selector that matches nothing stops an installation on the spot, and somebody has to walk there. What is said here
+//! of serial numbers, names and WWNs is how udev writes them (udev's 60-persistent-storage.rules), for installers read
+//! them from it.
+
+use netboot::DiskSelector;
+
+use super::fault::Fault;
+use super::nodes::gibibytes;
+use super::reader::{At, Decoding, Section};
+use super::source::Span;
+use super::storage::Needs;
+use super::word::*;
+use crate::vocab::ByteSize;
+
+/// The smallest disk that any of the systems fits on.
+const SMALLEST_SYSTEM: ByteSize = ByteSize::gib(2);
+/// ATA and NVMe have 20 characters, udev's ID_SERIAL adds the model's 40; SCSI's page 80h stays far below this, too.
+const LONGEST_SERIAL: usize = 128;
+/// How the WWNs begin that udev knows: SCSI and ATA, then those of NVMe.
+const WWN_FORMS: [&str; 4] = ["0x", "eui.", "nvme.", "uuid."];
+
+/// Block devices that nobody installs on, by their names in front of a number: optical and floppy drives, files, memory.
+const NO_DISKS: [&str; 6] = ["sr", "cdrom", "fd", "loop", "ram", "zram"];
+
+/// A selector and the places of what it is compared by.
+pub(super) struct Selected {
+    pub(super) selector: DiskSelector,
+    max_size: Option<At<ByteSize>>,
+    /// Serial number and WWN, where they are no patterns.
+    pub(super) exact: Vec<(&'static str, At<String>)>,
+}
+
+pub(super) fn disk(cx: &mut Decoding, node: &Section<'_>) -> Option<Selected> {
+    let section = node.written("disk")?;
+    let mut pattern = |key: &str| section.word::<Line>(cx, key).map(|at| At { value: at.value.0, span: at.span });
+    let (serial, model) = (pattern("serial"), pattern("model"));
+    let (vendor, wwn) = (pattern("vendor"), pattern("wwn"));
+    let path = section.word::<DevicePath>(cx, "path").map(|at| At { value: at.value.0, span: at.span });
+    let min_size = section.word::<ByteSize>(cx, "min-size");
+    let max_size = section.word::<ByteSize>(cx, "max-size");
+    let ssd = section.flag(cx, "ssd");
+
+    for at in [&serial, &model, &vendor, &wwn, &path].into_iter().flatten() {
+        balanced(cx, at);
+    }
+    [("serial number", &serial), ("WWN", &wwn)].into_iter().for_each(|(what, at)| blanks(cx, what, at.as_ref()));
+    for at in [&model, &vendor].into_iter().flatten() {
+        if at.value.contains(' ') {
+            let warning = Fault::at(at.span, "udev writes '_' where the maker has a blank: this may match no disk");
+            cx.warn(warning.help(format!("write \"{}\", which matches either", at.value.replace(' ', "?"))));
+        }
+    }
+    if let Some(serial) = &serial
+        && serial.value.chars().count() > LONGEST_SERIAL
+    {
+        let fault = Fault::at(serial.span, "no disk can match: no serial number is that long");
+        cx.fault(fault.help(format!("{LONGEST_SERIAL} characters are more than any has")));
+    }
+    if let Some(wwn) = &wwn {
+        check_wwn(cx, wwn);
+    }
+    if let Some(path) = &path {
+        check_path(cx, path);
+    }
+    check_sizes(cx, min_size.as_ref(), max_size.as_ref());
+    if section.is_empty() {
+        let fault = Fault::at(section.span, "the disk selector is empty: it would match any disk");
+        cx.fault(fault.help("give it at least one of serial, model, vendor, wwn, path, min-size, max-size, ssd"));
+    }
+    let exact = [("serial number", &serial), ("WWN", &wwn)].into_iter();
+    let exact = exact.filter_map(|(what, at)| at.clone().filter(|at| !is_pattern(&at.value)).map(|at| (what, at)));
+    let exact = exact.collect();
+    let text = |at: Option<At<String>>| at.map(|at| at.value);
+    let selector = DiskSelector {
+        serial: text(serial),
+        model: text(model),
+        vendor: text(vendor),
+        wwn: text(wwn),
+        path: text(path),
+        min_size: min_size.map(|at| at.bytes()),
+        max_size: max_size.as_ref().map(|at| at.bytes()),
+        ssd,
+    };
+    Some(Selected { selector, max_size, exact })
+}
+
+/// The largest disk that a node may choose must hold the partitions of its installer.
+pub(super) fn holds(cx: &mut Decoding, disk: &Selected, needs: &Needs, installer: &str) {
+    if let Some(most) = &disk.max_size
+        && most.bytes() <= needs.bytes
+    {
+        let sum = gibibytes(needs.bytes);
+        let message = format!("no disk can match: the partitions of '{installer}' take {sum} without the bootloader's");
+        let fault = Fault::new(message).label(most.span, "at most").label(needs.span, "the partitions");
+        cx.fault(fault.help("allow a larger disk, or make the partitions smaller"));
+    }
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// As in fnmatch(3) a `[` without its `]` stands for itself, which no disk has in its name.
+fn balanced(cx: &mut Decoding, at: &At<String>) {
+    let mut rest = at.value.as_str();
+    while let Some(open) = rest.find('[') {
+        let inside = &rest[open + 1..];
+        let inside = inside.strip_prefix(['!', '^']).unwrap_or(inside);
+        // A `]` directly at the beginning is a member of the set.
+        let skipped = usize::from(inside.starts_with(']'));
+        let Some(close) = inside[skipped..].find(']') else {
+            let fault = Fault::at(at.span, "no disk can match: a '[' of the pattern is never closed");
+            cx.fault(fault.help("close it with ']', or write '?' for any one character"));
+            return;
+        };
+        rest = &inside[skipped + close + 1..];
+    }
+}
+
+fn blanks(cx: &mut Decoding, what: &str, at: Option<&At<String>>) {
+    if let Some(at) = at
+        && at.value.contains(char::is_whitespace)
+    {
+        let fault = Fault::at(at.span, format!("no disk can match: a {what} has no blanks"));
+        let fixed = at.value.split_whitespace().collect::<Vec<_>>().join("_");
+        cx.fault(fault.help(format!("udev leaves them out at the ends and writes '_' between: \"{fixed}\"")));
+    }
+}
+
+fn check_wwn(cx: &mut Decoding, wwn: &At<String>) {
+    let text = wwn.value.as_str();
+    let lower = text.to_ascii_lowercase();
+    if text.starts_with(['*', '?', '[']) || text.contains(char::is_whitespace) {
+        return;
+    }
+    if text == lower && WWN_FORMS.iter().any(|form| text.starts_with(form)) {
+        return;
+    }
+    let bare = lower.trim_start_matches("wwn-").replace([':', '-'], "");
+    let digits = bare.strip_prefix("0x").unwrap_or(&bare);
+    let fault = Fault::at(wwn.span, "no disk can match: this is not how udev writes a WWN");
+    cx.fault(
+        fault.help(match digits.bytes().all(|b| b.is_ascii_hexdigit() || b"*?".contains(&b)) {
+            true if !digits.is_empty() => format!("write \"0x{digits}\""),
+            _ => "write it as `udevadm info` shows ID_WWN: \"0x5002538e40b2f7a4\", for NVMe \"eui.0025385b71b12345\""
+                .to_owned(),
+        }),
+    );
+}
+
+fn check_path(cx: &mut Decoding, path: &At<String>) {
+    let Some(device) = path.value.strip_prefix("/dev/") else {
+        let fault = Fault::at(path.span, "no disk can match: devices are below /dev");
+        cx.fault(fault.help("write it as in \"/dev/disk/by-id/nvme-...\""));
+        return;
+    };
+    let numbered =
+        |name: &&str| device.strip_prefix(*name).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+    if NO_DISKS.iter().any(|name| numbered(name)) {
+        let fault = Fault::at(path.span, format!("no disk can match: {} is not a disk to install on", path.value));
+        cx.fault(fault.help("`lsblk --nodeps --paths` lists the disks of a machine"));
+    } else if let Some(whole) = without_partition(device) {
+        let fault = Fault::at(path.span, format!("no disk can match: {} is a partition", path.value));
+        cx.fault(fault.help(format!("write the whole disk: \"/dev/{whole}\"")));
+    }
+}
+
+/// The disk of a partition's name: "sda1" -> "sda", "nvme0n1p2" -> "nvme0n1", "disk/by-id/x-part1" -> "disk/by-id/x".
+fn without_partition(device: &str) -> Option<&str> {
+    let stem = device.trim_end_matches(|c: char| c.is_ascii_digit());
+    if stem.len() == device.len() {
+        return None;
+    }
+    let letters = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
+    if let Some(disk) = stem.strip_suffix("-part") {
+        return device.starts_with("disk/").then_some(disk);
+    }
+    if let Some(disk) = stem.strip_suffix('p')
+        && disk.ends_with(|c: char| c.is_ascii_digit())
+        && ["nvme", "mmcblk"].iter().any(|name| disk.starts_with(name))
+    {
+        return Some(disk);
+    }
+    ["sd", "vd", "xvd", "hd"].iter().any(|name| stem.strip_prefix(name).is_some_and(letters)).then_some(stem)
+}
+
+fn check_sizes(cx: &mut Decoding, min: Option<&At<ByteSize>>, max: Option<&At<ByteSize>>) {
+    if let (Some(min), Some(max)) = (min, max)
+        && min.value > max.value
+    {
+        let fault = Fault::new("no disk can match: the smallest size is larger than the largest");
+        cx.fault(fault.label(min.span, "at least").label(max.span, "at most"));
+    }
+    if let Some(max) = max
+        && max.value < SMALLEST_SYSTEM
+    {
+        let fault = Fault::at(max.span, "no disk can match: none that small holds a system");
+        cx.fault(fault.help("sizes are written as in \"200GB\" or \"2TB\""));
+    }
+}
+
+/// Warns where two nodes name one disk: it is in one of them.
+pub(super) fn named_twice(cx: &mut Decoding, what: &str, at: &At<String>, before: Span) {
+    let warning = Fault::new(format!("two nodes name the disk of {what} {}", at.value.escape_debug()));
+    cx.warn(warning.label(at.span, "this one").label(before, "and this one").help("a disk is in one machine only"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_told_from_disks() {
+        for (partition, disk) in [
+            ("sda1", "sda"),
+            ("vdb12", "vdb"),
+            ("nvme0n1p2", "nvme0n1"),
+            ("mmcblk0p1", "mmcblk0"),
+            ("disk/by-id/ata-X-part1", "disk/by-id/ata-X"),
+        ] {
+            assert_eq!(without_partition(partition), Some(disk));
+        }
+        for disk in ["sda", "nvme0n1", "mmcblk0", "disk/by-id/ata-X123", "disk/by-path/pci-0000:00:1f.2-ata-1", "md0"] {
+            assert_eq!(without_partition(disk), None, "{disk}");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! One fault at a time: its whole message, as people see it. Snapshots are `snapshots/*fault_NAME.snap`.
+
+use super::tests::load_texts;
+
+const HEAD: &str = r#"[appliance]
+name = "mylab"
+[appliance.users.ops]
+ssh-keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw ops@desk"]
+[distribution]
+name = "ubuntu"
+release = "24.04"
+"#;
+
+/// The network of the cases that are not about it.
+const NETWORK: &str = "[network.provisioning]\naddress = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.100-10.10.1.199\"\n";
+
+const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn profile(network: &str, rest: &str) -> String {
+    format!("{HEAD}{network}{}", rest.replace("@SHA", &format!("sha256 = \"{SHA256}\"")))
+}
+
+/// A node with further lines.
+fn node(lines: &str) -> String {
+    format!("[[node]]\nhostname = \"node1\"\nmac = \"52:54:00:00:00:01\"\naddress = \"10.10.1.21\"\n{lines}\n")
+}
+
+fn second(lines: &str) -> String {
+    format!("{}\n[[node]]\n{lines}\n", node("bmc = { address = \"10.10.1.11\", mac = \"52:54:00:00:01:01\" }"))
+}
+
+/// Exactly one fault, with this message.
+fn one(name: &str, profile: &str, nodes: &str) {
+    let files = [("profile.toml", profile), ("nodes.toml", nodes), ("here.iso", "twenty bytes of ISO.")];
+    match load_texts(&files) {
+        Ok(_) => panic!("{name}: no fault was found"),
+        Err(faults) => {
+            assert_eq!(faults.count(), 1, "{name}: {faults}");
+            insta::assert_snapshot!(format!("fault_{name}"), faults.render(false));
+        }
+    }
+}
+
+#[test]
+fn faults_of_the_network() {
+    let cases = [
+        ("prefix_missing", "address = \"10.10.1.1\"", ""),
+        ("server_is_broadcast", "address = \"10.10.1.255/24\"", ""),
+        ("range_outside_the_subnet", "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.2.100-10.10.2.199\"", ""),
+        ("range_backwards", "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.199-10.10.1.100\"", ""),
+        ("server_in_the_range", "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.1-10.10.1.9\"", ""),
+        ("gateway_outside_the_subnet", "address = \"10.10.1.1/24\"\ngateway = \"10.10.2.1\"", ""),
+        (
+            "gateway_in_the_range",
+            "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.100-10.10.1.199\"\ngateway = \"10.10.1.150\"",
+            "",
+        ),
+        (
+            "range_in_proxy_mode",
+            "address = \"10.10.1.1/24\"\nmode = \"proxy\"\ndhcp.range = \"10.10.1.100-10.10.1.199\"",
+            "",
+        ),
+        ("lease_in_proxy_mode", "address = \"10.10.1.1/24\"\nmode = \"proxy\"\ndhcp.lease = \"1h\"", ""),
+        (
+            "bmc_without_the_filter",
+            "address = \"10.10.1.1/24\"\n[network.bmc]\nfilter = false",
+            "bmc = { address = \"10.10.1.11\" }",
+        ),
+        (
+            "bmc_outside_its_subnet",
+            "address = \"10.10.1.1/24\"\n[network.bmc]\nsubnet = \"10.10.9.0/24\"",
+            "bmc = { address = \"10.10.8.11\" }",
+        ),
+        (
+            "host_is_the_appliance",
+            "address = \"10.10.1.1/24\"\n[[network.provisioning.host]]\nname = \"mylab\"\naddress = \"10.10.1.2\"",
+            "",
+        ),
+        ("node_is_the_gateway", "address = \"10.10.1.1/24\"\ngateway = \"10.10.1.21\"", ""),
+    ];
+    for (name, network, nodes) in cases {
+        one(name, &profile(&format!("[network.provisioning]\n{network}\n"), ""), &node(nodes));
+    }
+}
+
+#[test]
+fn faults_between_nodes() {
+    let cases = [
+        ("mac_twice", "hostname = \"b\"\nmac = \"52-54-00-00-00-01\"\naddress = \"10.10.1.22\""),
+        ("mac_malformed", "hostname = \"b\"\nmac = \"52:54:00:00:00\"\naddress = \"10.10.1.22\""),
+        ("mac_of_a_group", "hostname = \"b\"\nmac = \"01:00:5e:00:00:02\"\naddress = \"10.10.1.22\""),
+        ("mac_of_a_bmc", "hostname = \"b\"\nmac = \"52:54:00:00:01:01\"\naddress = \"10.10.1.22\""),
+        ("address_twice", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.21\""),
+        ("address_of_a_bmc", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.11\""),
+        ("address_of_the_appliance", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.1\""),
+        ("address_with_prefix", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22/24\""),
+        ("address_outside_the_subnet", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.2.22\""),
+        ("address_in_the_range", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.122\""),
+        ("address_is_the_subnet", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.0\""),
+        ("hostname_twice", "hostname = \"node1\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        ("hostname_malformed", "hostname = \"Node_2.lab\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        ("hostname_of_a_bmc", "hostname = \"node1-bmc\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        (
+            "name_of_a_network_taken",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\n\
+             bmc = { address = \"10.10.1.12\" }\naddresses = { bmc = \"10.20.0.12\" }",
+        ),
+        (
+            "further_address_taken",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\naddresses.ceph = \"10.10.1.11\"",
+        ),
+        (
+            "bmc_in_the_range",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\nbmc.address = \"10.10.1.112\"",
+        ),
+        (
+            "bmc_at_no_address",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\nbmc.address = \"0.0.0.0\"",
+        ),
+        (
+            "address6_without_prefix",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\naddress6 = \"fd00::22\"",
+        ),
+        (
+            "address6_is_the_subnet",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\naddress6 = \"fd00::/64\"",
+        ),
+        (
+            "installer_unknown",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\ninstall = \"ubuntu2404\"",
+        ),
+    ];
+    let installer = "[installer.ubuntu-24-04]\ndistribution = \"ubuntu\"\nrelease = \"24.04\"\n";
+    for (name, lines) in cases {
+        one(name, &profile(NETWORK, installer), &second(lines));
+    }
+}
+
+#[test]
+fn faults_of_disk_selectors() {
+    let long = format!("serial = \"{}\"", "S".repeat(129));
+    let cases = [
+        ("disk_sizes_crossed", "min-size = \"2TB\", max-size = \"1TB\""),
+        ("disk_empty", ""),
+        ("disk_glob_empty", "serial = \"\""),
+        ("disk_glob_open", "model = \"Samsung[12\""),
+        ("disk_serial_long", long.as_str()),
+        ("disk_serial_with_blank", "serial = \" S3Z9NB0K\""),
+        ("disk_wwn_by_id", "wwn = \"wwn-0x5002538E40B2F7A4\""),
+        ("disk_wwn_no_number", "wwn = \"samsung\""),
+        ("disk_path_outside_dev", "path = \"/disk/by-id/nvme-1\""),
+        ("disk_path_relative", "path = \"sda\""),
+        ("disk_path_of_a_partition", "path = \"/dev/nvme0n1p2\""),
+        ("disk_path_optical", "path = \"/dev/sr0\""),
+        ("disk_too_small", "max-size = \"200MB\""),
+        ("disk_smaller_than_the_partitions", "max-size = \"64GB\""),
+    ];
+    let installer = "[installer.u]\ndistribution = \"ubuntu\"\nrelease = \"24.04\"\nstorage.layout = \"partitions\"\n\
+                     [[installer.u.storage.partition]]\nmount = \"/\"\nsize = \"100GiB\"\n";
+    let small = "[installer.u]\ndistribution = \"ubuntu\"\nrelease = \"24.04\"\n";
+    for (name, selector) in cases {
+        let installer = if name.ends_with("partitions") { installer } else { small };
+        let lines = format!("install = \"u\"\ndisk = {{ {selector} }}");
+        one(name, &profile(NETWORK, installer), &node(&lines));
+    }
+}
+
+#[test]
+fn faults_of_memory() {
+    let url = "iso = { url = \"https://example.org/a.iso\", @SHA, size = \"3GiB\" }";
+    let unknown = "iso = { url = \"https://example.org/a.iso\", @SHA }";
+    for (name, iso) in [("memory", url), ("memory_for_an_iso_of_unknown_size", unknown)] {
+        let installer = format!("[installer.u]\ndistribution = \"ubuntu\"\nrelease = \"24.04\"\n{iso}\n");
+        one(name, &profile(NETWORK, &installer), &node("install = \"u\"\nmemory = \"4GiB\""));
+    }
+}
+
+#[test]
+fn memory_is_enough_from_the_sum_on() {
+    let load = |memory: u64, release: &str| {
+        let installer = format!(
+            "[installer.u]\n{release}\niso = {{ url = \"https://example.org/a.iso\", @SHA, size = \"3GiB\" }}\n"
+        );
+        let nodes = node(&format!("install = \"u\"\nmemory = \"{memory}B\""));
+        load_texts(&[("profile.toml", &profile(NETWORK, &installer)), ("nodes.toml", &nodes)]).map(drop)
+    };
+    let ubuntu = "distribution = \"ubuntu\"\nrelease = \"22.04\"";
+    assert!(load(7 << 30, ubuntu).is_ok());
+    assert_eq!(load((7 << 30) - 1, ubuntu).unwrap_err().count(), 1);
+    // debian-installer does not load a medium into memory.
+    let debian = "[installer.d]\ndistribution = \"debian\"\nrelease = \"13\"\n\
+                  netboot = { url = \"https://example.org/n.tar.gz\", @SHA }\n";
+    let nodes = node("install = \"d\"\nmemory = \"1GiB\"");
+    load_texts(&[("profile.toml", &profile(NETWORK, debian)), ("nodes.toml", &nodes)]).unwrap();
+}
+
+#[test]
+fn faults_of_media() {
+    let cases = [
+        (
+            "media_two",
+            "ubuntu",
+            "iso = { url = \"https://example.org/a.iso\", @SHA }\n\
+             netboot = { url = \"https://example.org/n.tar.gz\", @SHA }",
+        ),
+        ("media_iso_for_debian", "debian", "iso = { url = \"https://example.org/a.iso\", @SHA }"),
+        ("media_netboot_for_ubuntu", "ubuntu", "netboot = { url = \"https://example.org/n.tar.gz\", @SHA }"),
+        (
+            "media_url_and_path",
+            "ubuntu",
+            "media = \"bake\"\niso = { url = \"https://example.org/a.iso\", path = \"here.iso\", @SHA }",
+        ),
+        ("media_nowhere", "ubuntu", "iso = { @SHA }"),
+        ("media_scheme", "ubuntu", "iso = { url = \"file:///srv/a.iso\", @SHA }"),
+        ("media_without_digest", "ubuntu", "iso = { url = \"https://example.org/a.iso\" }"),
+        (
+            "media_sums_without_signature",
+            "ubuntu",
+            "iso = { url = \"https://example.org/a.iso\", @SHA, sums = \"https://example.org/SHA256SUMS\" }",
+        ),
+        (
+            "media_signature_without_sums",
+            "ubuntu",
+            "iso = { url = \"https://example.org/a.iso\", @SHA, signature = \"SHA256SUMS.gpg\" }",
+        ),
+        ("media_bake_nothing", "ubuntu", "media = \"bake\""),
+        ("media_fetch_a_file", "ubuntu", "media = \"fetch\"\niso = { path = \"here.iso\", @SHA }"),
+        ("media_absent", "ubuntu", "media = \"bake\"\niso = { path = \"gone.iso\", @SHA }"),
+        ("media_cut_off", "ubuntu", "media = \"bake\"\niso = { path = \"here.iso\", @SHA, size = \"3GiB\" }"),
+        ("mirror_scheme", "ubuntu", "mirror = \"file:///srv/ubuntu\""),
+        ("kernel_parameter_with_quote", "ubuntu", "kernel-parameters = [\"dyndbg=\\\"+p\\\"\"]"),
+        ("account_reserved", "ubuntu", "account.name = \"maas\""),
+        ("account_with_plain_password", "ubuntu", "account.password-hash = \"hunter2\""),
+        ("account_with_cut_key", "ubuntu", "account.ssh-keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAA\"]"),
+        ("not_installable", "debian-12", ""),
+    ];
+    for (name, system, lines) in cases {
+        let (distribution, release) = match system {
+            "ubuntu" => ("ubuntu", "24.04"),
+            "debian-12" => ("debian", "12"),
+            _ => ("debian", "13"),
+        };
+        let installer = format!("[installer.i]\ndistribution = \"{distribution}\"\nrelease = \"{release}\"\n{lines}\n");
+        one(name, &profile(NETWORK, &installer), "");
+    }
+}
+
+#[test]
+fn faults_of_storage() {
+    const PART: &str = "[[installer.i.storage.partition]]\n";
+    let cases = [
+        ("storage_no_partitions", "storage.layout = \"partitions\"", vec![]),
+        ("storage_partitions_without_layout", "", vec!["mount = \"/\""]),
+        ("storage_partitions_with_lvm", "storage.layout = \"lvm\"", vec!["mount = \"/\""]),
+        ("storage_no_root", "storage.layout = \"partitions\"", vec!["mount = \"/srv\""]),
+        ("storage_two_rests", "storage.layout = \"partitions\"", vec!["mount = \"/\"", "mount = \"/srv\""]),
+        (
+            "storage_rest_not_last",
+            "storage.layout = \"partitions\"",
+            vec!["mount = \"/\"", "mount = \"/srv\"\nsize = \"10GiB\""],
+        ),
+        (
+            "storage_mount_twice",
+            "storage.layout = \"partitions\"",
+            vec!["mount = \"/\"\nsize = \"10GiB\"", "mount = \"/\""],
+        ),
+        (
+            "storage_mount_relative",
+            "storage.layout = \"partitions\"",
+            vec!["mount = \"/\"", "mount = \"srv\"\nsize = \"1GiB\""],
+        ),
+        (
+            "storage_swap_mounted",
+            "storage.layout = \"partitions\"",
+            vec!["mount = \"/swap\"\nsize = \"10GiB\"\nformat = \"swap\"", "mount = \"/\""],
+        ),
+        ("storage_no_mount", "storage.layout = \"partitions\"", vec!["size = \"10GiB\"", "mount = \"/\""]),
+        (
+            "storage_bootloader_listed",
+            "storage.layout = \"partitions\"",
+            vec!["mount = \"/boot/efi\"\nsize = \"1GiB\"", "mount = \"/\""],
+        ),
+        ("storage_zfs_on_debian", "storage.layout = \"zfs\"", vec![]),
+        ("storage_sizing_without_lvm", "storage.sizing = \"all\"", vec![]),
+        ("storage_layout_unknown", "storage.layout = \"lmv\"", vec![]),
+    ];
+    for (name, lines, partitions) in cases {
+        let (distribution, release) = if name.ends_with("debian") { ("debian", "13") } else { ("ubuntu", "24.04") };
+        let partitions: String = partitions.iter().map(|lines| format!("{PART}{lines}\n")).collect();
+        let installer =
+            format!("[installer.i]\ndistribution = \"{distribution}\"\nrelease = \"{release}\"\n{lines}\n{partitions}");
+        one(name, &profile(NETWORK, &installer), "");
+    }
+}
+
+#[test]
+fn what_is_no_fault_is_a_warning_or_a_note() {
+    let load = |profile: &str, nodes: &str| {
+        load_texts(&[("profile.toml", profile), ("nodes.toml", nodes)]).unwrap_or_else(|faults| panic!("{faults}"))
+    };
+    let installer = "[installer.u]\ndistribution = \"ubuntu\"\nrelease = \"24.04\"\naccount.ssh-keys = []\n";
+    let iso = "iso = { url = \"https://example.org/a.iso\", @SHA }\n";
+    let nodes = node("install = \"u\"\nbmc = { address = \"10.10.1.11\", mac = \"52:54:00:00:01:01\" }");
+
+    // Without a medium nothing can be installed yet: no warning that nobody could log in.
+    let loaded = load(&profile(NETWORK, installer), &nodes);
+    assert_eq!(loaded.warnings.count(), 0);
+    insta::assert_snapshot!("note_no_medium", loaded.notes.render(false));
+    let loaded = load(&profile(NETWORK, &format!("{installer}{iso}")), &nodes);
+    assert_eq!(loaded.notes.findings().count(), 0);
+    insta::assert_snapshot!("warning_nobody_can_log_in", loaded.warnings.render(false));
+    // An installer that no node names says nothing.
+    let loaded = load(&profile(NETWORK, installer), &node(""));
+    assert_eq!((loaded.warnings.count(), loaded.notes.findings().count()), (0, 0));
+
+    let proxy = "[network.provisioning]\naddress = \"10.10.1.1/24\"\nmode = \"proxy\"\n";
+    insta::assert_snapshot!("warning_proxy", load(&profile(proxy, ""), &second(
+        "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\ndhcp-options.42 = \"10.10.1.1\"\n\
+         bmc = { address = \"10.10.1.12\", mac = \"52:54:00:00:01:02\" }",
+    )).warnings.render(false));
+
+    // Nor can it take back an import's partitions.
+    let layout = "[installer.u.storage]\nlayout = \"lvm\"\n";
+    let base = "[installer.u]\ndistribution = \"ubuntu\"\nrelease = \"24.04\"\nstorage.layout = \"partitions\"\n\
+                [[installer.u.storage.partition]]\nmount = \"/\"\n";
+    let importing = format!("imports = [\"base.toml\"]\n{}", profile(NETWORK, layout));
+    let files = [("profile.toml", importing.as_str()), ("base.toml", base)];
+    let installers = load_texts(&files).unwrap_or_else(|faults| panic!("{faults}")).profile.installers;
+    assert_eq!(installers["u"].system.storage, netboot::Storage::Lvm { sizing: netboot::Sizing::All });
+
+    // The range of an import is no fault: a profile cannot take it back.
+    let base = "[network.provisioning]\ndhcp.range = \"10.10.1.1-10.10.1.99\"\n";
+    let importing = format!("imports = [\"base.toml\"]\n{}", profile(proxy, ""));
+    let files = [("profile.toml", importing.as_str()), ("base.toml", base), ("nodes.toml", &node(""))];
+    assert_eq!(load_texts(&files).unwrap_or_else(|faults| panic!("{faults}")).warnings.count(), 0);
+
+    let elsewhere = node("bmc = { address = \"10.30.0.11\", mac = \"52:54:00:00:01:01\" }");
+    insta::assert_snapshot!("warning_bmc_elsewhere", load(&profile(NETWORK, ""), &elsewhere).warnings.render(false));
+
+    let disks = "disk = { serial = \"S3Z9\", model = \"Samsung SSD\" }";
+    let nodes = format!(
+        "{}[[node]]\nhostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\n\
+         disk = {{ serial = \"S3Z9\" }}\n",
+        node(disks)
+    );
+    insta::assert_snapshot!("warning_disks", load(&profile(NETWORK, ""), &nodes).warnings.render(false));
+}
