@@ -1,6 +1,7 @@
 //! From nodes.toml to boot decisions: pure functions shared by provbuild and the appliance's daemon.
 
 mod autoinstall;
+mod clients;
 mod decision;
 mod dnsmasq;
 mod grub;
@@ -12,16 +13,16 @@ mod release;
 mod system;
 
 pub use autoinstall::SeedDocuments;
+pub use clients::{ARCHITECTURES, Architecture, GRUB, IPXE_BIOS, IPXE_UEFI, MOK_MANAGER, SHIM, Way};
 pub use decision::{Armed, BadInstallation, Decision, Installation, Reason};
-pub use dnsmasq::{Leases, NamedHost, host_lines};
+pub use dnsmasq::{Leases, NamedHost, boot_lines, host_lines};
+pub use grub::{GRUB_CONFIGURATIONS, grub_entry_script, grub_node_script, grub_node_script_path};
 pub use hostname::{Hostname, HostnameError};
 pub use inventory::{Bmc, BmcKind, DiskSelector, Inventory, Node, SecretRef, SecretRefError};
 pub use ipxe::{entry_script, node_script, node_script_path};
 pub use mac::{MacAddr, MacAddrError};
 pub use release::{Program, Release, Traits};
-pub use system::{
-    Account, Addressing, FileSystem, Keyboard, MediaPaths, Partition, Site, Sizing, Storage, System,
-};
+pub use system::{Account, Addressing, FileSystem, Keyboard, MediaPaths, Partition, Site, Sizing, Storage, System};
 
 /// GRUB's language: how a word is written so that its shell takes it for what it is.
 pub use grub::quote as grub_quote;
