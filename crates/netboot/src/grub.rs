@@ -77,7 +77,9 @@ fi
 pub fn grub_node_script(node: &Node, decision: &Decision<'_>) -> String {
     let mut script = format!("# {} ({}, {}): ", node.hostname, node.mac, node.address);
     let _ = match decision {
-        Decision::LocalDisk(reason) => writeln!(script, "boots its own disk ({reason})."),
+        Decision::LocalDisk(reason) => {
+            writeln!(script, "boots its own disk ({reason}).\necho {}", quote(&format!("{}: {reason}.", node.hostname)))
+        }
         Decision::Install(installation) => {
             let (kernel, initrd) = (installation.kernel(), installation.initrd());
             let arguments: String = installation.arguments().iter().map(|word| format!(" {}", quote(word))).collect();
@@ -139,7 +141,10 @@ mod tests {
         let decision = Decision::of(Some(&node), &Armed::none(), Some(&installation));
         insta::assert_snapshot!(
             grub_node_script(&node, &decision),
-            @"# node1 (ac:1f:6b:6c:5a:76, 10.10.1.21): boots its own disk (not armed)."
+            @"
+        # node1 (ac:1f:6b:6c:5a:76, 10.10.1.21): boots its own disk (not armed).
+        echo 'node1: not armed.'
+        "
         );
         assert_eq!(grub_node_script_path(node.mac), "grub/nodes/ac-1f-6b-6c-5a-76.cfg");
     }

@@ -1,13 +1,13 @@
 //! Rendering as a whole: exact texts, and every generated file before the service's own checker.
 
+mod boot;
+mod checkers;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::process::{Command, Output};
 
 use super::*;
 use crate::profile::*;
-use crate::tree::{Content, Kind, Layered};
+use crate::tree::{Kind, Layered};
 use crate::vocab::{Digest, ImagePath, Mode, Owner};
 
 const EPOCH: Epoch = Epoch(1_760_000_000);
@@ -183,6 +183,7 @@ impl TestBase {
             "/boot/vmlinuz-6.12.117-amd64",
             "/boot/initrd.img-6.12.117-amd64",
             "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+            "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed",
             "/usr/lib/shim/shimx64.efi.signed.latest",
             "/usr/lib/shim/mmx64.efi",
         ] {
@@ -231,9 +232,17 @@ impl TestBase {
     }
 
     fn render(&self, profile: &Profile) -> Result<Rendered, RenderError> {
+        self.render_armed(profile, &BTreeMap::new(), &Armed::none())
+    }
+
+    fn render_armed(
+        &self,
+        profile: &Profile,
+        media: &BTreeMap<String, InstallerFiles>,
+        armed: &Armed,
+    ) -> Result<Rendered, RenderError> {
         let base = Base { tree: &self.tree, contents: &self.contents };
-        let (media, armed) = (BTreeMap::new(), Armed::none());
-        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media: &media, armed: &armed })
+        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media, armed })
     }
 }
 
@@ -339,4 +348,3 @@ fn rendering_is_a_function() {
     let (one, two) = (TestBase::new().render(&profile()).unwrap(), TestBase::new().render(&profile()).unwrap());
     assert_eq!((one.overlay, one.esp, one.boot), (two.overlay, two.esp, two.boot));
 }
-
