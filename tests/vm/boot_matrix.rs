@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use netboot::{Armed, Installation, MacAddr, MediaPaths, Node, Site};
+use netboot::{Armed, Installation, MediaPaths, Node, Site};
 use provbuild::fetch::Store;
 use provbuild::profile::{self, Dhcp, Profile};
 use provbuild::render::{self, Base, InstallerFiles, Request};
