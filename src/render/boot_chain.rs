@@ -19,8 +19,8 @@ use crate::tree::{Node, Tree};
 use crate::vocab::{DiskIds, ImagePath};
 
 /// Where the distributions keep a signed binary, first match wins: Ubuntu's shim has its name by update-alternatives.
-const SHIM: &[&str] = &["/usr/lib/shim/shimx64.efi.signed", "/usr/lib/shim/shimx64.efi.signed.latest"];
-const MOK_MANAGER: &[&str] = &["/usr/lib/shim/mmx64.efi.signed", "/usr/lib/shim/mmx64.efi"];
+pub(super) const SHIM: &[&str] = &["/usr/lib/shim/shimx64.efi.signed", "/usr/lib/shim/shimx64.efi.signed.latest"];
+pub(super) const MOK_MANAGER: &[&str] = &["/usr/lib/shim/mmx64.efi.signed", "/usr/lib/shim/mmx64.efi"];
 const GRUB: &[&str] = &["/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"];
 
 pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, ids: &DiskIds) -> Tree {

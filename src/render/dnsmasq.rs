@@ -1,6 +1,6 @@
 //! dnsmasq: DHCP by MAC, boot files by client architecture, TFTP, and DNS for the provisioning network.
 
-use netboot::{Leases, NamedHost, host_lines};
+use netboot::{Leases, NamedHost, boot_lines, host_lines};
 
 use super::canvas::Canvas;
 use super::network::{COLLECTED_DNS, PROVISIONING, upstream};
@@ -53,13 +53,15 @@ RestartSec=2
 }
 
 pub(super) fn configuration(profile: &Profile, site: Site) -> String {
+    let provisioning = &profile.network.provisioning;
     let parts = [
         listening(profile, site),
         names(profile, site),
-        match &profile.network.provisioning.dhcp {
+        match &provisioning.dhcp {
             Dhcp::Authoritative { .. } => authoritative(profile, site),
             Dhcp::Proxy => proxy(profile),
         },
+        boot_lines(provisioning.address.addr(), provisioning.secure_boot, leases(profile)),
         hosts(profile),
     ];
     parts.join("\n")
@@ -106,17 +108,6 @@ cache-size=2000
     )
 }
 
-/// Architectures are those of RFC 4578, section 2.1, and the IANA registry after it; iPXE is known by its user class and
-/// by option 175, and never gets iPXE again.
-const CLIENTS: &str = "\
-dhcp-match=set:bios,option:client-arch,0
-dhcp-match=set:efi,option:client-arch,7
-dhcp-match=set:efi,option:client-arch,9
-dhcp-match=set:http,option:client-arch,16
-dhcp-userclass=set:ipxe,iPXE
-dhcp-match=set:ipxe,175
-";
-
 fn authoritative(profile: &Profile, site: Site) -> String {
     let provisioning = &profile.network.provisioning;
     let (address, subnet) = (provisioning.address.addr(), provisioning.address.trunc());
@@ -141,40 +132,21 @@ dhcp-range={range},{lease_seconds}
 {leases}dhcp-option={router}
 dhcp-option=option:dns-server,{address}
 
-{CLIENTS}dhcp-boot=tag:ipxe,http://{address}/boot.ipxe
-dhcp-boot=tag:!ipxe,tag:bios,undionly.kpxe
-dhcp-boot=tag:!ipxe,tag:efi,snponly.efi
-# UEFI HTTP boot takes an answer only from a server that calls itself HTTPClient.
-dhcp-boot=tag:!ipxe,tag:http,http://{address}/snponly.efi
-dhcp-option-force=tag:!ipxe,tag:http,option:vendor-class,HTTPClient
-# iPXE need not wait for a proxyDHCP server.
-dhcp-option=tag:ipxe,encap:175,176,1b
 "
     )
 }
 
-/// In proxy mode PXE clients are answered by `pxe-service` lines; architectures by number, as dnsmasq's names for 7 and 9
-/// have changed between releases.
+/// The site's DHCP server gives the addresses.
 fn proxy(profile: &Profile) -> String {
-    let provisioning = &profile.network.provisioning;
-    let (address, subnet) = (provisioning.address.addr(), provisioning.address.trunc());
-    let (network, mask) = (subnet.network(), subnet.netmask());
-    let services: String = [(0, "undionly.kpxe"), (7, "snponly.efi"), (9, "snponly.efi")]
-        .iter()
-        .map(|(architecture, file)| {
-            format!(
-                "pxe-service=tag:!ipxe,{architecture},\"iPXE\",{file}
-pxe-service=tag:ipxe,{architecture},\"provbuild\",http://{address}/boot.ipxe
-"
-            )
-        })
-        .collect();
-    format!(
-        "dhcp-range={network},proxy,{mask}
+    let subnet = profile.network.provisioning.address.trunc();
+    format!("dhcp-range={},proxy,{}\n", subnet.network(), subnet.netmask())
+}
 
-{CLIENTS}{services}dhcp-boot=tag:ipxe,http://{address}/boot.ipxe
-"
-    )
+fn leases(profile: &Profile) -> Leases {
+    match profile.network.provisioning.dhcp {
+        Dhcp::Authoritative { .. } => Leases::Served,
+        Dhcp::Proxy => Leases::Elsewhere,
+    }
 }
 
 fn hosts(profile: &Profile) -> String {
@@ -186,9 +158,5 @@ fn hosts(profile: &Profile) -> String {
         mac: host.mac,
     });
     let all: Vec<_> = [own].into_iter().chain(others).collect();
-    let leases = match provisioning.dhcp {
-        Dhcp::Authoritative { .. } => Leases::Served,
-        Dhcp::Proxy => Leases::Elsewhere,
-    };
-    host_lines(&profile.inventory, &all, &provisioning.domain, leases)
+    host_lines(&profile.inventory, &all, &provisioning.domain, leases(profile))
 }

@@ -37,6 +37,14 @@ pub enum Fault {
     TwiceDefined { path: ImagePath },
     #[error("the seed of node {node}: {reason}")]
     Seed { node: String, reason: String },
+    #[error("installer {installer}: {reason}")]
+    Loader { installer: String, reason: String },
+    #[error("installer {installer}: its medium is to be part of the image, and its files are not at hand")]
+    NoMedia { installer: String },
+    #[error("node {node} cannot be armed: it has no installer")]
+    ArmedWithoutInstaller { node: String },
+    #[error("node {node} cannot be armed: the files of its installer {installer} are not at hand")]
+    ArmedWithoutMedia { node: String, installer: String },
 }
 
 impl Remedy for Fault {
@@ -59,6 +67,13 @@ impl Remedy for Fault {
             Fault::TwiceDefined { .. } => Some(
                 "remove it from the profile's files; most services also read a drop-in directory beside it".to_owned(),
             ),
+            Fault::Loader { .. } => Some("change the installer's kernel-parameters".to_owned()),
+            Fault::ArmedWithoutInstaller { .. } => {
+                Some("set the node's `install` in nodes.toml to an installer of the profile".to_owned())
+            }
+            Fault::NoMedia { installer } | Fault::ArmedWithoutMedia { installer, .. } => Some(format!(
+                "give [installer.{installer}] its medium (`iso` or `netboot` with url or path, and sha256) and build again"
+            )),
             Fault::NoUnit { .. }
             | Fault::Unreadable { .. }
             | Fault::Accounts { .. }

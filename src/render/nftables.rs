@@ -47,7 +47,7 @@ pub(super) fn ruleset(profile: &Profile, uplink: &str, provisioning: &str) -> St
     bmcs.sort();
     bmcs.dedup();
     let (mut set, mut keep_off) = (String::new(), String::new());
-    if !bmcs.is_empty() {
+    if network.bmc_filter && !bmcs.is_empty() {
         let _ = write!(
             set,
             "\tset bmc {{
@@ -60,7 +60,9 @@ pub(super) fn ruleset(profile: &Profile, uplink: &str, provisioning: &str) -> St
 ",
             bmcs.join(", ")
         );
-        keep_off.push_str("\t\tiifname $provisioning ip daddr @bmc drop\n");
+        // Before the rule for known connections: neither side may begin one, and none may go on.
+        keep_off
+            .push_str("\t\tiifname $provisioning ip daddr @bmc drop\n\t\toifname $provisioning ip saddr @bmc drop\n");
     }
 
     let (mut forward, mut nat) = (String::new(), String::new());

@@ -31,8 +31,6 @@ events {{
 http {{
 \tserver_tokens off;
 \tlog_not_found off;
-\tsendfile on;
-\ttcp_nopush on;
 \taccess_log syslog:server=unix:/dev/log,nohostname,severity=info combined;
 
 {server}}}
@@ -48,9 +46,12 @@ pub(super) fn server(profile: &Profile) -> String {
 \tlisten {address}:80;
 \troot {SERVED}/http;
 \tautoindex off;
+\tsendfile on;
+\ttcp_nopush on;
 \tdefault_type application/octet-stream;
 \ttypes {{
 \t\tapplication/efi efi;
+\t\tapplication/x-iso9660-image iso;
 \t\ttext/plain ipxe txt cfg;
 \t}}
 

@@ -10,21 +10,21 @@ use provbuild::manifest::Manifest;
 use crate::client::{Asks, Client};
 use crate::common::project::Project;
 use crate::lab::Lab;
-use crate::machine::{Bus, Firmware, Link, Machine, Spec};
+use crate::machine::{Bus, Firmware, First, Link, Machine, Spec};
 
 /// A boot takes about a minute on two quiet cores without KVM; other tests may be running.
 const BOOT: Duration = Duration::from_secs(480);
 const LOGIN: Duration = Duration::from_secs(240);
 
 const SERVER: &str = "10.10.1.1";
-struct Appliance {
+pub(crate) struct Appliance {
     directory: PathBuf,
-    manifest: Manifest,
+    pub(crate) manifest: Manifest,
     key: PathBuf,
 }
 
 /// Builds it once for all tests of this program; the store stays for the next run.
-fn appliance() -> &'static Appliance {
+pub(crate) fn appliance() -> &'static Appliance {
     static BUILT: OnceLock<Appliance> = OnceLock::new();
     BUILT.get_or_init(|| {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm-test");
@@ -50,6 +50,7 @@ impl Appliance {
             disk: Some(self.directory.join(file)),
             bus,
             firmware,
+            first: First::Disk,
             memory_mib: 1536,
             nics: vec![
                 (Link::Uplink, self.manifest.machine.uplink_mac.clone()),
@@ -120,6 +121,7 @@ fn vm_the_appliance_boots_and_serves_its_nodes() {
         disk: None,
         bus: Bus::Nvme,
         firmware: Firmware::Uefi,
+        first: First::Pxe,
         memory_mib: 512,
         nics: vec![(Link::Tap(1), "52:54:00:aa:00:02".into())],
         user: "nobody",

@@ -1,4 +1,4 @@
-//! A virtual machine in a lab: QEMU with UEFI firmware, its console in a file, ssh through a forwarded port.
+//! A virtual machine in a lab: QEMU with UEFI or BIOS firmware, its console in a file, ssh through a forwarded port.
 //!
 //! KVM is used where a guest really runs under it (opening /dev/kvm proves nothing), else TCG: many times slower, so every
 //! deadline here is generous and every wait ends as soon as the console shows that the boot has failed. The machine never
@@ -28,9 +28,20 @@ const PFLASH: &str = "if=pflash,format=raw,file=";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Firmware {
+    /// SeaBIOS; its network ROM is QEMU's, an iPXE.
+    Bios,
     Uefi,
     /// With Microsoft's and the distributions' keys enrolled and Secure Boot on.
     SecureBoot,
+}
+
+/// What the firmware tries first; the disk, where there is one, comes after the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    Disk,
+    Pxe,
+    /// UEFI HTTP boot, with OVMF's PXE switched off.
+    HttpBoot,
 }
 
 /// OVMF boots from these two; it has no driver for VMware's PVSCSI.
@@ -56,6 +67,7 @@ pub(crate) struct Spec {
     pub(crate) disk: Option<PathBuf>,
     pub(crate) bus: Bus,
     pub(crate) firmware: Firmware,
+    pub(crate) first: First,
     pub(crate) memory_mib: u32,
     pub(crate) nics: Vec<(Link, String)>,
     /// Who logs in by ssh.
@@ -145,28 +157,42 @@ impl<'a> Machine<'a> {
         command.args(["-smp", "2", "-m", &spec.memory_mib.to_string(), "-device", "virtio-rng-pci"]);
         command.arg("-serial").arg(format!("file:{}", console.display()));
 
-        let (code, variables) = if secure {
+        let files = match spec.firmware {
+            Firmware::Bios => None,
+            Firmware::Uefi => Some(("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")),
+            Firmware::SecureBoot => Some(("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd")),
+        };
+        if secure {
             command.args([
                 "-global",
                 "driver=cfi.pflash01,property=secure,value=on",
                 "-global",
                 "ICH9-LPC.disable_s3=1",
             ]);
-            ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd")
-        } else {
-            ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")
+        }
+        if let Some((code, variables)) = files {
+            let own_variables = directory.join(format!("{name}.vars"));
+            std::fs::copy(firmware_file(variables), &own_variables).unwrap();
+            command.arg("-drive").arg(format!("{PFLASH}{},readonly=on", firmware_file(code).display()));
+            command.arg("-drive").arg(format!("{PFLASH}{}", own_variables.display()));
+        }
+        // OVMF's switches (OvmfPkg/RUNTIME_CONFIG.md). IPv6 would only cost time: nothing answers it here.
+        let off: &[&str] = match spec.first {
+            First::Disk => &[],
+            First::Pxe => &["IPv6PXESupport"],
+            First::HttpBoot => &["IPv6PXESupport", "IPv4PXESupport"],
         };
-        let own_variables = directory.join(format!("{name}.vars"));
-        std::fs::copy(firmware_file(variables), &own_variables).unwrap();
-        command.arg("-drive").arg(format!("{PFLASH}{},readonly=on", firmware_file(code).display()));
-        command.arg("-drive").arg(format!("{PFLASH}{}", own_variables.display()));
+        for switch in off {
+            command.args(["-fw_cfg", &format!("name=opt/org.tianocore/{switch},string=n")]);
+        }
 
         if let Some(disk) = &spec.disk {
             let drive = format!("if=none,id=system,format={},file={},snapshot=on", format_of(disk), disk.display());
             command.arg("-drive").arg(drive);
+            let index = if spec.first == First::Disk { 1 } else { 2 };
             match spec.bus {
-                Bus::Nvme => command.args(["-device", "nvme,drive=system,serial=system,bootindex=1"]),
-                Bus::Ahci => command.args(["-device", "ide-hd,drive=system,bus=ide.0,bootindex=1"]),
+                Bus::Nvme => command.args(["-device", &format!("nvme,drive=system,serial=system,bootindex={index}")]),
+                Bus::Ahci => command.args(["-device", &format!("ide-hd,drive=system,bus=ide.0,bootindex={index}")]),
             };
         }
         for (index, (link, mac)) in spec.nics.iter().enumerate() {
@@ -175,8 +201,9 @@ impl<'a> Machine<'a> {
                 Link::Tap(port) => format!("tap,id=net{index},ifname=tap{port},script=no,downscript=no"),
             };
             // Without QEMU's own ROM (which is an iPXE) the firmware's PXE client runs, as it would on a server.
-            let boot = if spec.disk.is_none() { ",bootindex=1" } else { "" };
-            let card = format!("virtio-net-pci,netdev=net{index},mac={mac},romfile={boot}");
+            let rom = if spec.firmware == Firmware::Bios { "" } else { ",romfile=" };
+            let boot = if spec.first == First::Disk { "" } else { ",bootindex=1" };
+            let card = format!("virtio-net-pci,netdev=net{index},mac={mac}{rom}{boot}");
             command.args(["-netdev", &backend, "-device", &card]);
         }
         let log = std::fs::File::create(directory.join(format!("{name}.qemu"))).unwrap();
@@ -209,6 +236,10 @@ impl<'a> Machine<'a> {
         while !holds(self) {
             let text = self.console_text();
             let fault = if let Some(status) = self.process.try_wait().unwrap() {
+                // It may have held just before the end.
+                if holds(self) {
+                    break;
+                }
                 let log = self.lab.directory.join(format!("{}.qemu", self.name));
                 Some(format!("QEMU ended ({status}): {}", std::fs::read_to_string(log).unwrap_or_default()))
             } else if let Some(sign) = HOPELESS.iter().find(|sign| text.contains(**sign)) {

@@ -7,7 +7,9 @@
 mod common;
 
 mod appliance;
+mod boot_matrix;
 mod client;
 mod harness;
 mod lab;
 mod machine;
+mod probe;

@@ -2,6 +2,7 @@
 
 mod autoinstall;
 mod cidata;
+mod clients;
 mod decision;
 mod disk_choice;
 mod dnsmasq;
@@ -19,8 +20,10 @@ mod system;
 
 pub use autoinstall::SeedDocuments;
 pub use cidata::{CidataError, cidata};
+pub use clients::{ARCHITECTURES, Architecture, GRUB, IPXE_BIOS, IPXE_UEFI, MOK_MANAGER, SHIM, Way};
 pub use decision::{Armed, BadInstallation, Decision, Installation, Reason};
-pub use dnsmasq::{Leases, NamedHost, host_lines};
+pub use dnsmasq::{Leases, NamedHost, boot_lines, host_lines};
+pub use grub::{GRUB_CONFIGURATIONS, grub_entry_script, grub_node_script, grub_node_script_path};
 pub use hostname::{Hostname, HostnameError};
 pub use inventory::{Bmc, BmcKind, DiskSelector, Inventory, Node, SecretRef, SecretRefError};
 pub use ipxe::{entry_script, node_script, node_script_path};

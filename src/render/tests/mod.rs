@@ -1,13 +1,13 @@
 //! Rendering as a whole: exact texts, and every generated file before the service's own checker.
 
+mod boot;
+mod checkers;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::process::{Command, Output};
 
 use super::*;
 use crate::profile::*;
-use crate::tree::{Content, Kind, Layered};
+use crate::tree::{Kind, Layered};
 use crate::vocab::{Digest, ImagePath, Mode, Owner};
 
 const EPOCH: Epoch = Epoch(1_760_000_000);
@@ -183,6 +183,7 @@ impl TestBase {
             "/boot/vmlinuz-6.12.117-amd64",
             "/boot/initrd.img-6.12.117-amd64",
             "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+            "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed",
             "/usr/lib/shim/shimx64.efi.signed.latest",
             "/usr/lib/shim/mmx64.efi",
         ] {
@@ -231,9 +232,17 @@ impl TestBase {
     }
 
     fn render(&self, profile: &Profile) -> Result<Rendered, RenderError> {
+        self.render_armed(profile, &BTreeMap::new(), &Armed::none())
+    }
+
+    fn render_armed(
+        &self,
+        profile: &Profile,
+        media: &BTreeMap<String, InstallerFiles>,
+        armed: &Armed,
+    ) -> Result<Rendered, RenderError> {
         let base = Base { tree: &self.tree, contents: &self.contents };
-        let (media, armed) = (BTreeMap::new(), Armed::none());
-        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media: &media, armed: &armed })
+        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media, armed })
     }
 }
 
@@ -250,30 +259,6 @@ fn text(rendered: &Rendered, path: &str) -> String {
 fn boot_text(rendered: &Rendered, path: &str) -> String {
     let content = rendered.boot.content(&ImagePath::literal(path)).unwrap();
     String::from_utf8(rendered.contents.get(&content).unwrap().to_vec()).unwrap()
-}
-
-/// Runs a service's own checker; it must be there and be content.
-fn judge(program: &str, package: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(program)
-        .args(arguments)
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}; install the package {package}"));
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-fn scratch(name: &str, text: &str) -> (tempfile::TempDir, String) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(name);
-    std::fs::write(&path, text).unwrap();
-    let path = path.to_str().unwrap().to_owned();
-    (directory, path)
 }
 
 #[test]
@@ -325,55 +310,6 @@ fn every_text_is_known() {
 }
 
 #[test]
-fn the_boot_tree_and_the_esp_are_known() {
-    let rendered = TestBase::new().render(&profile()).unwrap();
-    let list = |tree: &Tree| tree.iter().map(|(path, _)| format!("{path}\n")).collect::<String>();
-    insta::assert_snapshot!(format!(
-        "{}--- esp\n{}--- EFI/debian/grub.cfg\n{}--- dnsmasq.conf\n{}",
-        list(&rendered.boot),
-        list(&rendered.esp),
-        {
-            let stub = rendered.esp.content(&ImagePath::literal("/EFI/debian/grub.cfg")).unwrap();
-            String::from_utf8_lossy(rendered.contents.get(&stub).unwrap()).into_owned()
-        },
-        boot_text(&rendered, "/dnsmasq.conf"),
-    ));
-    let shim = rendered.esp.content(&ImagePath::literal("/EFI/BOOT/BOOTX64.EFI"));
-    assert_eq!(shim, Some(Content::of(b"/usr/lib/shim/shimx64.efi.signed.latest")));
-}
-
-#[test]
-fn no_node_script_of_an_image_installs() {
-    let rendered = TestBase::new().render(&profile()).unwrap();
-    let scripts: Vec<_> = rendered.boot.iter().filter(|(path, _)| path.as_str().ends_with(".ipxe")).collect();
-    assert_eq!(scripts.len(), 3);
-    for (path, _) in scripts {
-        let script = boot_text(&rendered, path.as_str());
-        assert!(!script.contains("kernel") && !script.contains("initrd"), "{path}: {script}");
-    }
-}
-
-#[test]
-fn a_proxy_answers_with_boot_files_only() {
-    let mut profile = profile();
-    profile.network.provisioning.dhcp = Dhcp::Proxy;
-    profile.network.provisioning.nat = false;
-    profile.network.provisioning.dns = vec!["9.9.9.9".parse().unwrap()];
-    profile.network.uplink.addressing = Addressing::Static {
-        address: "192.0.2.10/24".parse().unwrap(),
-        gateway: "192.0.2.1".parse().unwrap(),
-        dns: vec![],
-    };
-    let rendered = TestBase::new().render(&profile).unwrap();
-    let (dnsmasq, nftables) = (text(&rendered, "/etc/dnsmasq.d/provbuild.conf"), text(&rendered, "/etc/nftables.conf"));
-    assert!(!text(&rendered, "/etc/sysctl.d/90-provbuild.conf").contains("ip_forward"));
-    insta::assert_snapshot!(format!(
-        "{dnsmasq}--- nftables\n{nftables}--- uplink\n{}",
-        text(&rendered, "/etc/systemd/network/20-uplink.network")
-    ));
-}
-
-#[test]
 fn all_faults_come_at_once_with_their_remedies() {
     let mut base = TestBase::new();
     for path in ["/usr/bin/sudo", "/usr/sbin/nginx", "/usr/lib/ipxe", "/boot/initrd.img-6.12.9-amd64", "/usr/lib/grub"]
@@ -411,174 +347,4 @@ fn without_a_kernel_missing_services_are_left_out() {
 fn rendering_is_a_function() {
     let (one, two) = (TestBase::new().render(&profile()).unwrap(), TestBase::new().render(&profile()).unwrap());
     assert_eq!((one.overlay, one.esp, one.boot), (two.overlay, two.esp, two.boot));
-}
-
-#[test]
-fn accounts_pass_pwck_and_grpck() {
-    let base = TestBase::new();
-    let rendered = base.render(&profile()).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::create_dir(directory.path().join("etc")).unwrap();
-    for name in ["passwd", "shadow", "group", "gshadow"] {
-        std::fs::write(directory.path().join("etc").join(name), text(&rendered, &format!("/etc/{name}"))).unwrap();
-    }
-    let path = |name: &str| directory.path().join("etc").join(name).to_str().unwrap().to_owned();
-    for (program, files) in [("pwck", ["passwd", "shadow"]), ("grpck", ["group", "gshadow"])] {
-        let output = Command::new(format!("/usr/sbin/{program}"))
-            .args(["-r", &path(files[0]), &path(files[1])])
-            .output()
-            .unwrap_or_else(|error| panic!("{program}: {error}; install the package passwd"));
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        // They also look for users, shells and home directories on this machine, which has others.
-        let elsewhere = ["does not exist", "no changes", "no user admin", "delete member 'admin'?", "no group"];
-        for complaint in said.lines().filter(|line| !line.is_empty()) {
-            assert!(elsewhere.iter().any(|known| complaint.contains(known)), "{program}: {said}");
-        }
-    }
-}
-
-#[test]
-fn sudoers_pass_visudo() {
-    let rendered = TestBase::new().render(&profile()).unwrap();
-    let (_guard, path) = scratch("sudoers", &text(&rendered, "/etc/sudoers.d/90-provbuild"));
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).unwrap();
-    judge("visudo", "sudo", &["-c", "-f", &path]);
-}
-
-#[test]
-fn dnsmasq_accepts_its_configuration_in_every_mode() {
-    let mut static_only = profile();
-    static_only.network.provisioning.dhcp = Dhcp::Authoritative { range: None, lease_seconds: 600 };
-    static_only.network.provisioning.nat = false;
-    let mut proxy = profile();
-    proxy.network.provisioning.dhcp = Dhcp::Proxy;
-    for profile in [profile(), static_only, proxy] {
-        let rendered = TestBase::new().render(&profile).unwrap();
-        for text in [text(&rendered, "/etc/dnsmasq.d/provbuild.conf"), boot_text(&rendered, "/dnsmasq.conf")] {
-            // Only this account is looked up on the machine that runs the test.
-            let (_guard, path) = scratch("dnsmasq.conf", &text.replace("user=dnsmasq\n", ""));
-            judge("dnsmasq", "dnsmasq-base", &["--test", "-C", &path]);
-        }
-    }
-}
-
-#[test]
-fn grub_accepts_its_menu() {
-    let rendered = TestBase::new().render(&profile()).unwrap();
-    let (_guard, path) = scratch("grub.cfg", &text(&rendered, "/boot/grub/grub.cfg"));
-    judge("grub-script-check", "grub-common", &[&path]);
-}
-
-/// Materialises the rendered configuration files below a directory, for checkers that want a root.
-fn materialise(rendered: &Rendered, base: &dyn Contents, root: &Path) {
-    for (path, change) in rendered.overlay.iter() {
-        let target = root.join(path.relative());
-        let (Change::Add(node) | Change::Replace(node)) = change else {
-            if target.symlink_metadata().is_ok() {
-                std::fs::remove_file(&target).unwrap();
-            }
-            continue;
-        };
-        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-        if node.kind != Kind::Directory && target.symlink_metadata().is_ok() {
-            std::fs::remove_file(&target).unwrap();
-        }
-        match &node.kind {
-            Kind::Directory => std::fs::create_dir_all(&target).unwrap(),
-            Kind::Symlink { target: to } => symlink(to, &target).unwrap(),
-            Kind::File(content) => {
-                let all = Layered(vec![&rendered.contents, base]);
-                std::fs::write(&target, all.read(content).unwrap()).unwrap();
-            }
-            other => panic!("{path}: {other:?}"),
-        }
-        if !matches!(node.kind, Kind::Symlink { .. }) {
-            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(node.mode.bits())).unwrap();
-            std::os::unix::fs::lchown(&target, Some(node.owner.uid), Some(node.owner.gid)).unwrap();
-        }
-    }
-}
-
-#[test]
-#[ignore = "sandbox: needs network namespaces (root) and nginx, nftables"]
-fn sandbox_nginx_and_nft_accept_their_configuration() {
-    let rendered = TestBase::new().render(&profile()).unwrap();
-    let (_guard, rules) = scratch("nftables.conf", &text(&rendered, "/etc/nftables.conf"));
-    judge("unshare", "util-linux", &["--net", "nft", "-c", "-f", &rules]);
-    let (_guard, main) = scratch("nginx.conf", &text(&rendered, "/etc/nginx/nginx.conf"));
-    let script = format!("sysctl -qw net.ipv4.ip_nonlocal_bind=1 && nginx -t -q -c {main}");
-    judge("unshare", "util-linux", &["--net", "--mount", "sh", "-c", &format!("mount -t tmpfs none /run && {script}")]);
-}
-
-/// Reads a directory of this machine into a tree: only for the check by hand below.
-fn read_directory(root: &Path) -> TestBase {
-    use std::os::unix::fs::MetadataExt;
-    fn walk(base: &mut TestBase, root: &Path, at: &Path) {
-        let mut entries: Vec<_> = std::fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()).collect();
-        entries.sort();
-        for path in entries {
-            let name = format!("/{}", path.strip_prefix(root).unwrap().to_str().unwrap());
-            let meta = path.symlink_metadata().unwrap();
-            let node = if meta.is_symlink() {
-                Node::symlink(std::fs::read_link(&path).unwrap().to_str().unwrap())
-            } else if meta.is_dir() {
-                Node::directory()
-            } else if meta.is_file() {
-                Node::file(base.contents.add(std::fs::read(&path).unwrap()))
-            } else {
-                continue;
-            };
-            let node = node.with_mode(Mode::new(meta.mode())).with_owner(Owner { uid: meta.uid(), gid: meta.gid() });
-            base.tree.insert(ImagePath::new(name).unwrap(), node);
-            if meta.is_dir() {
-                walk(base, root, &path);
-            }
-        }
-    }
-    let mut base = TestBase { tree: Tree::new(), contents: MemoryContents::new() };
-    walk(&mut base, root, root);
-    base
-}
-
-#[test]
-#[ignore = "by hand: PROVBUILD_RENDER_ROOTFS names a root file system (as root), which is changed in place"]
-fn vm_real_root_file_system() {
-    let Ok(root) = std::env::var("PROVBUILD_RENDER_ROOTFS") else {
-        println!("LEFT OUT: PROVBUILD_RENDER_ROOTFS names no root file system");
-        return;
-    };
-    let base = read_directory(Path::new(&root));
-    let mut profile = profile();
-    if let Ok(key) = std::env::var("PROVBUILD_RENDER_SSH_KEY") {
-        profile.appliance.users[0].ssh_keys = vec![key];
-    }
-    let rendered = base.render(&profile).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(rendered.overlay.apply(&base.tree).unwrap().check(), Ok(()));
-    materialise(&rendered, &base.contents, Path::new(&root));
-    let esp = tempfile::tempdir_in(Path::new(&root).parent().unwrap()).unwrap().keep();
-    let all = Layered(vec![&rendered.contents, &base.contents]);
-    for (path, node) in rendered.esp.iter() {
-        if let Kind::File(content) = &node.kind {
-            let target = esp.join(path.relative());
-            std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-            std::fs::write(target, all.read(content).unwrap()).unwrap();
-        }
-    }
-    println!("root UUID {}, ESP in {}", ids().root_fs, esp.display());
-    judge(
-        "chroot",
-        "coreutils",
-        &[&root, "sh", "-c", "pwck -r; grpck -r && visudo -c && dnsmasq --test -C /etc/dnsmasq.d/provbuild.conf"],
-    );
-    judge(
-        "chroot",
-        "coreutils",
-        &[
-            &root,
-            "sh",
-            "-c",
-            "mkdir -p /run/sshd /var/lib/provbuild/ssh && ssh-keygen -q -t ed25519 -N '' -f /var/lib/provbuild/ssh/ssh_host_ed25519_key \
-         && sshd -t; status=$?; rm -rf /run/sshd /var/lib/provbuild/ssh; exit $status",
-        ],
-    );
 }
