@@ -219,11 +219,11 @@ fn record(name: &[u8], sector: u32, size: u32, kind: Kind, time: &Time, system_u
     r.extend(both16(1)); // volume
     r.push(name.len() as u8);
     r.extend_from_slice(name);
-    if name.len() % 2 == 0 {
+    if name.len().is_multiple_of(2) {
         r.push(0);
     }
     r.extend_from_slice(system_use);
-    if r.len() % 2 == 1 {
+    if !r.len().is_multiple_of(2) {
         r.push(0);
     }
     r[0] = r.len() as u8;
@@ -359,7 +359,7 @@ mod tests {
                         String::from_utf16(&units).unwrap().trim_end_matches(";1").to_owned()
                     }
                     Tree::Primary => {
-                        let mut entry = at + 33 + name.len() + usize::from(name.len() % 2 == 0);
+                        let mut entry = at + 33 + name.len() + usize::from(name.len().is_multiple_of(2));
                         while &image[entry..entry + 2] != b"NM" {
                             entry += image[entry + 2] as usize;
                         }

@@ -1,3 +1,5 @@
+//! The preflight as shells run it, on machines that are folders.
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,3 +1,5 @@
+//! Preseed files as text, what they refuse, and their scripts.
+
 use super::*;
 use crate::inventory::tests::node;
 use crate::system::tests::{site, system};

@@ -1,3 +1,5 @@
+//! Autoinstall documents as text, and each option in them.
+
 use super::*;
 use crate::inventory::tests::node;
 use crate::system::tests::{site, system};
