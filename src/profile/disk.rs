@@ -158,7 +158,7 @@ fn check_path(cx: &mut Decoding, path: &At<String>) {
     };
     let numbered =
         |name: &&str| device.strip_prefix(*name).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
-    if NO_DISKS.iter().any(|name| numbered(name)) {
+    if NO_DISKS.iter().any(numbered) {
         let fault = Fault::at(path.span, format!("no disk can match: {} is not a disk to install on", path.value));
         cx.fault(fault.help("`lsblk --nodeps --paths` lists the disks of a machine"));
     } else if let Some(whole) = without_partition(device) {
