@@ -11,6 +11,8 @@ use crate::lab::{BRIDGE, Lab};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asks {
     UefiFirmware,
+    /// Firmware of a client system architecture (RFC 4578, section 2.1, and IANA's registry).
+    Architecture(u16),
     Ipxe,
 }
 
@@ -32,6 +34,11 @@ impl Lease {
     /// Name of the boot file: from the option, else from the BOOTP header.
     pub(crate) fn boot_file(&self) -> &str {
         if self.fields.contains_key("bootfile") { self.field("bootfile") } else { self.field("boot_file") }
+    }
+
+    /// Whether the server told what to boot.
+    pub(crate) fn boots(&self) -> bool {
+        self.fields.contains_key("bootfile") || self.fields.contains_key("boot_file")
     }
 
     /// Address of the TFTP server.
@@ -72,7 +79,12 @@ impl<'a> Client<'a> {
         arguments
             .extend(["-O", "bootfile", "-O", "tftp", "-O", "domain", "-O", "hostname", "-O", "router", "-O", "dns"]);
         // RFC 4578: client system architecture 7 is x64 UEFI; vendor class as the UEFI specification has it. RFC 3004: user class.
-        arguments.extend(["-V", "PXEClient:Arch:00007:UNDI:003016", "-x", "0x5d:0007"]);
+        let architecture = if let Asks::Architecture(number) = asks { number } else { 7 };
+        // UEFI HTTP boot calls itself another class (UEFI 2.10, section 24.7.2).
+        let class = if matches!(architecture, 15..=20) { "HTTPClient" } else { "PXEClient" };
+        let class = format!("{class}:Arch:{architecture:05}:UNDI:003016");
+        let architecture = format!("0x5d:{architecture:04x}");
+        arguments.extend(["-V", &class, "-x", &architecture]);
         if asks == Asks::Ipxe {
             // "iPXE", as iPXE itself sends it, and its encapsulated options (175) with `bzimage` and `http`, so that
             // both ways of recognising it match.
