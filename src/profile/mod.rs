@@ -10,10 +10,8 @@
 //! Each step reports what it finds, takes it out and goes on. `options` is the one description of what may be written.
 
 mod check;
-mod crypt;
 mod decode;
 mod distributions;
-mod fault;
 mod init;
 mod installers;
 mod load;
@@ -24,15 +22,16 @@ mod nodes;
 mod options;
 mod reader;
 mod schema;
-mod source;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;
 mod word;
 
+use crate::diagnostic::{fault, source};
+use netboot::suggest;
+
 pub use distributions::{RELEASES, Release, release, releases};
-pub use fault::{Faults, Warnings};
+pub use crate::diagnostic::{Faults, Warnings};
 pub use init::init;
 pub use load::{Loaded, load};
 pub use model::*;

@@ -1,14 +1,17 @@
 //! From nodes.toml to boot decisions: pure functions shared by provbuild and the appliance's daemon.
 
 mod autoinstall;
+pub mod crypt;
 mod decision;
 mod dnsmasq;
 mod grub;
 mod hostname;
 mod inventory;
 mod ipxe;
+pub mod lint;
 mod mac;
 mod release;
+pub mod suggest;
 mod system;
 
 pub use autoinstall::SeedDocuments;

@@ -5,7 +5,7 @@ const LONGEST: usize = 64;
 const MOST: usize = 500;
 
 /// The nearest candidate, if it is near: at most one edit per three characters.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST {
         return None;
     }
