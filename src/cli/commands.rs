@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 
-use super::arguments::{Arguments, Color, Command, Machine, Out, Place};
+use super::arguments::{Arguments, Color, Command, Lint, Machine, Out, Place};
 use super::exit::Exit;
-use super::progress;
+use super::{lint, progress};
 use crate::build::{Build, BuildError, Built};
 use crate::deploy::qemu::{self, RunError, RunOptions};
 use crate::fetch::{HostApt, Network, Store};
@@ -22,11 +22,13 @@ use crate::vocab::{Epoch, Progress, Remedy};
 const TREE_LIMIT: u64 = 8 << 30;
 
 /// What ends a command early; printed by [`run`].
-enum Failure {
+pub(super) enum Failure {
     Build(BuildError),
     Run(RunError),
     /// Something of the process's own surroundings: what, and why.
     Surroundings(String, io::Error),
+    /// Already printed.
+    Reported(Exit),
 }
 
 impl From<BuildError> for Failure {
@@ -85,6 +87,9 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
         Command::Run { profile, place, out, machine } => {
             let built = build_of(profile, place, Some(out), progress)?.run()?;
             Ok(qemu::run(&built.directory, &run_options(machine))?)
+        }
+        Command::Lint { what: Lint::UserData { file, release, strict } } => {
+            lint::user_data(file, *release, *strict, arguments.json, color)
         }
         Command::Options => {
             let options = profile::options();
@@ -233,7 +238,7 @@ fn store_path(place: &Place) -> Result<PathBuf, Failure> {
 }
 
 /// Writes data to stdout. A reader that went away is not an error.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Surroundings("write to stdout".into(), error))
@@ -250,6 +255,7 @@ fn report(failure: &Failure, color: bool) -> Exit {
         }
         Failure::Build(error) => (error.to_string(), error.help(), Exit::from(error)),
         Failure::Run(error) => (error.to_string(), error.help(), Exit::from(error)),
+        Failure::Reported(exit) => return *exit,
         Failure::Surroundings(what, error) => (format!("cannot {what}: {error}"), None, Exit::Io),
     };
     let (red, cyan, reset) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };

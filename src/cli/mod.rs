@@ -5,6 +5,7 @@
 mod arguments;
 mod commands;
 mod exit;
+mod lint;
 mod progress;
 
 pub use commands::run;

@@ -37,7 +37,8 @@ fn installer(cx: &mut Decoding, section: &Section<'_>, inherited: &Inherited<'_>
     let distribution = section.word::<DistributionName>(cx, "distribution");
     let release = section.word::<ReleaseName>(cx, "release");
     let iso = section.written("iso").map(|section| medium(cx, &section, MediumKind::Iso, inherited.resolve));
-    let netboot = section.written("netboot").map(|section| medium(cx, &section, MediumKind::Netboot, inherited.resolve));
+    let netboot =
+        section.written("netboot").map(|section| medium(cx, &section, MediumKind::Netboot, inherited.resolve));
     let media = section.word::<Media>(cx, "media");
     let locale = section.word::<Locale>(cx, "locale").map(|at| at.value.0);
     let timezone = section.word::<Timezone>(cx, "timezone").map(|at| at.value.0);

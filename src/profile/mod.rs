@@ -30,8 +30,8 @@ mod word;
 use crate::diagnostic::{fault, source};
 use netboot::suggest;
 
-pub use distributions::{RELEASES, Release, release, releases};
 pub use crate::diagnostic::{Faults, Warnings};
+pub use distributions::{RELEASES, Release, release, releases};
 pub use init::init;
 pub use load::{Loaded, load};
 pub use model::*;

@@ -327,7 +327,12 @@ pub(super) static PROFILE: &[Spec] = &[
         Derived("the keys that sign the distribution's media, built in"),
         "OpenPGP keyring that signs it, relative to the file that names it.",
     ),
-    option("installer.<installer>.netboot.url", word::<Url>(), Absent, "debian-installer's netboot.tar.gz: where it is fetched from."),
+    option(
+        "installer.<installer>.netboot.url",
+        word::<Url>(),
+        Absent,
+        "debian-installer's netboot.tar.gz: where it is fetched from.",
+    ),
     option(
         "installer.<installer>.netboot.path",
         word::<FilePath>(),
@@ -374,7 +379,12 @@ pub(super) static PROFILE: &[Spec] = &[
         Value("\"dhcp\""),
         "\"dhcp\": nodes ask the network for their address at each boot. \"static\": it is written into their configuration.",
     ),
-    option("installer.<installer>.storage.layout", word::<StorageLayout>(), Value("\"direct\""), "How a node's disk is divided."),
+    option(
+        "installer.<installer>.storage.layout",
+        word::<StorageLayout>(),
+        Value("\"direct\""),
+        "How a node's disk is divided.",
+    ),
     option(
         "installer.<installer>.storage.sizing",
         word::<VolumeSizing>(),

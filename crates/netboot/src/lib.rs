@@ -22,9 +22,7 @@ pub use inventory::{Bmc, BmcKind, DiskSelector, Inventory, Node, SecretRef, Secr
 pub use ipxe::{entry_script, node_script, node_script_path};
 pub use mac::{MacAddr, MacAddrError};
 pub use release::{Program, Release, Traits};
-pub use system::{
-    Account, Addressing, FileSystem, Keyboard, MediaPaths, Partition, Site, Sizing, Storage, System,
-};
+pub use system::{Account, Addressing, FileSystem, Keyboard, MediaPaths, Partition, Site, Sizing, Storage, System};
 
 /// GRUB's language: how a word is written so that its shell takes it for what it is.
 pub use grub::quote as grub_quote;

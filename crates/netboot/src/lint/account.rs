@@ -71,8 +71,8 @@ fn check_user_name(name: &Node, report: &mut Report<'_>) {
         return;
     }
     let letter = |b: u8| b.is_ascii_lowercase() || b == b'_';
-    let form = text.bytes().next().is_some_and(letter)
-        && text.bytes().all(|b| letter(b) || b.is_ascii_digit() || b == b'-');
+    let form =
+        text.bytes().next().is_some_and(letter) && text.bytes().all(|b| letter(b) || b.is_ascii_digit() || b == b'-');
     if !form {
         report
             .error(&name.range, format!("'{}' is not a user name: the installer refuses it", shown(text)))
@@ -89,7 +89,8 @@ fn check_hash(path: &str, hash: &Node, report: &mut Report<'_>) {
     const HELP: &str = "make a hash with `mkpasswd --method=yescrypt` (package whois), and put it in single quotes";
     let Some(text) = hash.text() else { return };
     if matches!(text, "*" | "!" | "!!" | "!*") {
-        let message = format!("'{path}' locks the password: the user logs in by ssh key only, and sudo knows no password");
+        let message =
+            format!("'{path}' locks the password: the user logs in by ssh key only, and sudo knows no password");
         report.warning(&hash.range, message);
         return;
     }
@@ -99,7 +100,8 @@ fn check_hash(path: &str, hash: &Node, report: &mut Report<'_>) {
             report.error(&hash.range, format!("'{path}' is not a crypt(3) hash: nobody can log in with it")).help(HELP);
         }
         Err(Refusal::Weak(method)) => {
-            let message = format!("the method '${method}$' of '{path}' is weak: whoever reads the hash finds the password");
+            let message =
+                format!("the method '${method}$' of '{path}' is weak: whoever reads the hash finds the password");
             report.warning(&hash.range, message).help(HELP);
         }
         Err(refusal) => {
@@ -164,7 +166,6 @@ fn check_keys(keys: Option<&Node>, report: &mut Report<'_>) {
     }
 }
 
-
 fn check_ssh(sections: &Sections<'_>, report: &mut Report<'_>) {
     let Some(ssh) = sections.get("ssh") else { return };
     let keys = ssh.entry("authorized-keys");
@@ -173,7 +174,10 @@ fn check_ssh(sections: &Sections<'_>, report: &mut Report<'_>) {
     let server = ssh.get("install-server").is_some_and(|server| server.is(true));
     if let Some(keys) = some.filter(|_| !server) {
         report
-            .warning(&keys.key.range, "there are ssh keys, but 'install-server' is not true: there is no sshd to log in to")
+            .warning(
+                &keys.key.range,
+                "there are ssh keys, but 'install-server' is not true: there is no sshd to log in to",
+            )
             .help("write 'install-server: true'");
     }
     let users = sections.get("user-data").is_some_and(|data| {

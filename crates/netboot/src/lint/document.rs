@@ -105,20 +105,19 @@ fn wrapper<'a>(root: &'a Node, facts: &Facts, report: &mut Report<'_>) -> Option
     let own = |name: &str| name == "version" || MISPLACED.contains(&name);
     let first = entries.iter().find(|entry| entry.name().is_some_and(own));
     let Some(first) = first else {
-        let near = entries.iter().find(|entry| {
-            entry.name().and_then(|name| nearest(name, ["autoinstall"])).is_some()
-        });
+        let near = entries.iter().find(|entry| entry.name().and_then(|name| nearest(name, ["autoinstall"])).is_some());
         let at = near.map_or(&root.range, |entry| &entry.key.range);
         let help = near.map_or("write the sections below a key 'autoinstall'", |_| "did you mean 'autoinstall'?");
         report.error(at, "there is no key 'autoinstall': the installer asks a person for everything").help(help);
-        return near.filter(|near| near.value.map().is_some()).map(|near| Sections {
-            node: &near.value,
-            at: near.key.range.clone(),
-        });
+        return near
+            .filter(|near| near.value.map().is_some())
+            .map(|near| Sections { node: &near.value, at: near.key.range.clone() });
     };
     report
         .error(&first.key.range, "the sections stand at the top level: in user-data they belong below 'autoinstall'")
-        .help("write 'autoinstall:' before them and indent them; only an autoinstall.yaml on the medium may do without");
+        .help(
+            "write 'autoinstall:' before them and indent them; only an autoinstall.yaml on the medium may do without",
+        );
     Some(Sections { node: root, at: root.range.clone() })
 }
 
@@ -138,11 +137,17 @@ fn unknown_sections(sections: &Sections<'_>, facts: &Facts, report: &mut Report<
             );
         } else if LATER.contains(&name) {
             report
-                .error(&entry.key.range, format!("the installer of {} does not know '{name}' and ignores it", facts.version))
+                .error(
+                    &entry.key.range,
+                    format!("the installer of {} does not know '{name}' and ignores it", facts.version),
+                )
                 .help("leave it out; newer releases know it");
         } else if !known.contains(&name) {
             report
-                .error(&entry.key.range, format!("'autoinstall' has no section '{}': the installer ignores it", shown(name)))
+                .error(
+                    &entry.key.range,
+                    format!("'autoinstall' has no section '{}': the installer ignores it", shown(name)),
+                )
                 .maybe_help(nearest(name, known.iter().copied()).map(|near| format!("did you mean '{near}'?")));
         }
     }
@@ -170,7 +175,8 @@ fn find_secrets(node: &Node, secrets: &mut Vec<Range<usize>>) {
         Value::List(items) => items.iter().for_each(|item| find_secrets(item, secrets)),
         Value::Map(entries) => {
             for entry in entries {
-                let scalar = !matches!(entry.value.value, Value::List(_) | Value::Map(_) | Value::Bool(_) | Value::Null);
+                let scalar =
+                    !matches!(entry.value.value, Value::List(_) | Value::Map(_) | Value::Bool(_) | Value::Null);
                 if scalar && entry.name().is_some_and(|name| NAMES.contains(&name)) {
                     secrets.push(entry.value.range.clone());
                 } else {

@@ -36,7 +36,9 @@ pub(super) fn check(sections: &Sections<'_>, facts: &Facts, report: &mut Report<
     if let Some(kernel) = sections.get("kernel").filter(|kernel| kernel.map().is_some())
         && kernel.entry("package").is_some() == kernel.entry("flavor").is_some()
     {
-        report.error(&sections.at("kernel"), "'kernel' needs one of 'package' and 'flavor'").help("write exactly one of them");
+        report
+            .error(&sections.at("kernel"), "'kernel' needs one of 'package' and 'flavor'")
+            .help("write exactly one of them");
     }
     for name in ["ubuntu-pro", "ubuntu-advantage"] {
         let token = sections.get(name).and_then(|section| section.get("token"));

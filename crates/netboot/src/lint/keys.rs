@@ -66,14 +66,16 @@ pub(super) const MISPLACED: &[&str] = &[
 /// Sections that installers newer than 24.04's know.
 pub(super) const LATER: &[&str] = &["kernel-crash-dumps", "zdevs"];
 
+const INSTALLER: &str = "the installer";
+
 const COMMANDS: Shape = Shape::ListOf(&Shape::Command);
 
 const REFRESH: Keys =
-    Keys { known: &[key("update", Shape::Bool), key("channel", Shape::Text)], others: Others::Refused };
+    Keys { known: &[key("update", Shape::Bool), key("channel", Shape::Text)], others: Others::Refused(INSTALLER) };
 
 const KEYBOARD: Keys = Keys {
     known: &[required("layout", Shape::Text), key("variant", Shape::Text), key("toggle", Shape::TextOrNull)],
-    others: Others::Refused,
+    others: Others::Refused(INSTALLER),
 };
 
 const SOURCE: Keys =
@@ -122,11 +124,13 @@ const IDENTITY: Keys = Keys {
         // Newer installers know it; `account` says that these do not.
         key("groups", Shape::Any),
     ],
-    others: Others::Refused,
+    others: Others::Refused(INSTALLER),
 };
 
-const ACTIVE_DIRECTORY: Keys =
-    Keys { known: &[key("admin-name", Shape::Text), key("domain-name", Shape::Text)], others: Others::Refused };
+const ACTIVE_DIRECTORY: Keys = Keys {
+    known: &[key("admin-name", Shape::Text), key("domain-name", Shape::Text)],
+    others: Others::Refused(INSTALLER),
+};
 
 const PRO: Keys = Keys { known: &[key("token", Shape::Text)], others: Others::Ignored };
 
@@ -145,7 +149,7 @@ const OEM: Keys = Keys { known: &[required("install", Shape::BoolOr("auto"))], o
 
 const SNAP: Keys = Keys {
     known: &[required("name", Shape::Text), key("channel", Shape::Text), key("classic", Shape::Bool)],
-    others: Others::Refused,
+    others: Others::Refused(INSTALLER),
 };
 
 const KERNEL: Keys =

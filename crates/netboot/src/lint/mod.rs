@@ -22,6 +22,7 @@ mod storage;
 mod tests;
 mod yaml;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 pub use report::{Finding, Severity};
@@ -66,4 +67,22 @@ pub fn lint(text: &str, release: Release) -> Linted {
         Some(facts) => document::check(text, facts, &mut report, &mut secrets),
     }
     Linted { findings: report.finish(), secrets }
+}
+
+/// As [`lint`], of a file's bytes; with the text that the places are in.
+pub fn lint_bytes(bytes: &[u8], release: Release) -> (Cow<'_, str>, Linted) {
+    // More is not worth a copy; `lint` refuses it by its length.
+    let bytes = &bytes[..bytes.len().min(LONGEST_TEXT + 1)];
+    let text = String::from_utf8_lossy(bytes);
+    let Err(error) = std::str::from_utf8(bytes) else {
+        let linted = lint(&text, release);
+        return (text, linted);
+    };
+    let mut report = report::Report::new(&text);
+    let at = error.valid_up_to();
+    report
+        .error(&(at..at + char::REPLACEMENT_CHARACTER.len_utf8()), "the file is not UTF-8 from here on")
+        .help("save it as UTF-8");
+    let findings = report.finish();
+    (text, Linted { findings, secrets: Vec::new() })
 }

@@ -28,13 +28,13 @@ const NETPLAN: Keys = Keys {
         key("nm-devices", Shape::Mapping),
         key("openvswitch", Shape::Mapping),
     ],
-    others: Others::Refused,
+    others: Others::Refused("netplan"),
 };
 
 /// Device types whose entries share netplan's common keys.
 const DEVICES: &[&str] = &["ethernets", "wifis", "bridges", "bonds", "vlans", "tunnels", "vrfs", "dummy-devices"];
 
-const ETHERNET: Keys = Keys { known: ETHERNET_KEYS, others: Others::Refused };
+const ETHERNET: Keys = Keys { known: ETHERNET_KEYS, others: Others::Refused("netplan") };
 
 const ETHERNET_KEYS: &[Key] = &[
     key("match", Shape::Keys(&MATCH)),
@@ -87,13 +87,13 @@ const ETHERNET_KEYS: &[Key] = &[
 
 const MATCH: Keys = Keys {
     known: &[key("name", Shape::Text), key("macaddress", Shape::Text), key("driver", Shape::Any)],
-    others: Others::Refused,
+    others: Others::Refused("netplan"),
 };
 
 /// What subiquity asks of an interface that is called `match`.
 const NAMED_MATCH: Keys = Keys {
     known: &[key("name", Shape::Text), key("macaddress", Shape::Text), key("driver", Shape::Text)],
-    others: Others::Refused,
+    others: Others::Refused("the installer"),
 };
 
 pub(super) fn check(sections: &Sections<'_>, report: &mut Report<'_>) {
@@ -113,7 +113,10 @@ pub(super) fn check(sections: &Sections<'_>, report: &mut Report<'_>) {
         let beside = network.map().unwrap_or_default().iter().filter(|entry| entry.name() != Some("network"));
         for entry in beside {
             report
-                .error(&entry.key.range, format!("'{}' stands beside the inner 'network' and is ignored", key_shown(entry)))
+                .error(
+                    &entry.key.range,
+                    format!("'{}' stands beside the inner 'network' and is ignored", key_shown(entry)),
+                )
                 .help("put it beside 'version'");
         }
     }
@@ -171,7 +174,9 @@ fn check_device(kind: &str, entry: &Entry, report: &mut Report<'_>) {
         _ => check_common(report, &path, device),
     }
     if let Some(set) = device.entry("set-name").filter(|_| device.entry("match").is_none()) {
-        report.error(&set.key.range, format!("'{path}.set-name' needs 'match': netplan refuses it")).help("add 'match'");
+        report
+            .error(&set.key.range, format!("'{path}.set-name' needs 'match': netplan refuses it"))
+            .help("add 'match'");
     }
     if let Some(matched) = device.entry("match").filter(|matched| matched.value.map().is_some_and(<[_]>::is_empty)) {
         report
@@ -197,7 +202,9 @@ fn check_mac(mac: Option<&Node>, report: &mut Report<'_>) {
     let Some((node, text)) = mac.and_then(|node| Some((node, node.text()?))) else { return };
     // Words such as "permanent" and globs are netplan's to judge.
     if text.contains([':', '-']) && !text.contains(['*', '?', '[']) && text.parse::<crate::MacAddr>().is_err() {
-        report.error(&node.range, format!("'{}' is not a MAC address", shown(text))).help("write it as '52:54:00:12:34:56'");
+        report
+            .error(&node.range, format!("'{}' is not a MAC address", shown(text)))
+            .help("write it as '52:54:00:12:34:56'");
     }
 }
 
@@ -238,8 +245,14 @@ fn check_addresses(path: &str, device: &Node, report: &mut Report<'_>) {
         let Some(gateway) = device.entry(name) else { continue };
         let text = gateway.value.text().unwrap_or("");
         report
-            .warning(&gateway.key.range, format!("'{name}' is deprecated: netplan warns, and refuses it beside a default route"))
-            .help(format!("write 'routes: [{{to: default, via: {}}}]'", if is_address(text) { text } else { "ADDRESS" }));
+            .warning(
+                &gateway.key.range,
+                format!("'{name}' is deprecated: netplan warns, and refuses it beside a default route"),
+            )
+            .help(format!(
+                "write 'routes: [{{to: default, via: {}}}]'",
+                if is_address(text) { text } else { "ADDRESS" }
+            ));
         if !text.is_empty() && !is_address(text) {
             report.error(&gateway.value.range, format!("'{}' is not an address of this kind", shown(text)));
         }
@@ -256,7 +269,9 @@ fn check_addresses(path: &str, device: &Node, report: &mut Report<'_>) {
         for name in ["to", "via"].iter().filter(|name| route.entry(name).is_none()) {
             let needed = *name == "to" || !["scope", "type"].iter().any(|other| route.entry(other).is_some());
             if needed {
-                report.error(&route.range, format!("a route of '{path}' has no '{name}'")).help(format!("add '{name}: ...'"));
+                report
+                    .error(&route.range, format!("a route of '{path}' has no '{name}'"))
+                    .help(format!("add '{name}: ...'"));
             }
         }
     }

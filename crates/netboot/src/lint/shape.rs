@@ -49,8 +49,8 @@ pub(super) struct Key {
 /// What becomes of a key that is not in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Others {
-    /// The installer stops.
-    Refused,
+    /// Who reads it (the installer, netplan) stops.
+    Refused(&'static str),
     /// The installer goes on as if it were not there.
     Ignored,
     /// It has a meaning for somebody else (curtin, netplan, cloud-init).
@@ -110,7 +110,9 @@ pub(super) fn check(report: &mut Report<'_>, path: &str, at: &Range<usize>, node
             (Value::List(_) | Value::Map(_) | Value::Binary, _) => None,
             (Value::Text(_), Shape::Bool | Shape::BoolOr(_)) => Some("write true or false, without quotes"),
             (Value::Text(_), Shape::Int) => Some("write a number without quotes"),
-            (_, Shape::Text | Shape::TextOrNull | Shape::Command) => Some("put it in quotes: as it stands, YAML 1.1 reads it so"),
+            (_, Shape::Text | Shape::TextOrNull | Shape::Command) => {
+                Some("put it in quotes: as it stands, YAML 1.1 reads it so")
+            }
             _ => None,
         };
         report.error(place, format!("'{path}' is {}, and must be {wanted}", node.kind())).maybe_help(help);
@@ -162,7 +164,7 @@ pub(super) fn check(report: &mut Report<'_>, path: &str, at: &Range<usize>, node
         }
         Shape::ListOf(inner) => match node.list() {
             Some(items) => {
-                let path = format!("an item of {path}");
+                let path = format!("{path}[]");
                 items.iter().for_each(|item| check(report, &path, &item.range, item, inner));
             }
             None => differs(report, "a list"),
@@ -213,7 +215,7 @@ fn unknown(report: &mut Report<'_>, path: &str, entry: &Entry, keys: &Keys) {
     let name = key_shown(entry);
     let message = match keys.others {
         Others::Passed => return,
-        Others::Refused => format!("'{path}' knows no key '{name}': the installer refuses the section"),
+        Others::Refused(reader) => format!("'{path}' knows no key '{name}': {reader} refuses it"),
         Others::Ignored => format!("'{path}' knows no key '{name}': the installer ignores it"),
     };
     report.error(&entry.key.range, message).help(meant(&name, &known));

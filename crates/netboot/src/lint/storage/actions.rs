@@ -157,18 +157,10 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "zfs",
-        keys: &[
-            required("pool", Shape::Text),
-            required("volume", Shape::Text),
-            key("properties", Shape::Mapping),
-        ],
+        keys: &[required("pool", Shape::Text), required("volume", Shape::Text), key("properties", Shape::Mapping)],
         references: &["pool"],
     },
-    Kind {
-        name: "device",
-        keys: &[key("ptable", Shape::Text), key("path", Shape::Text)],
-        references: &[],
-    },
+    Kind { name: "device", keys: &[key("ptable", Shape::Text), key("path", Shape::Text)], references: &[] },
     Kind {
         name: "dasd",
         keys: &[

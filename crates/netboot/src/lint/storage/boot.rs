@@ -18,7 +18,8 @@ pub(super) fn check(actions: &[Action<'_>], at: &Range<usize>, report: &mut Repo
         .and_then(|format| Some((format, by_id(format.reference("volume")?)?)));
     let bios = of("disk").find(|disk| disk.is("grub_device"));
     let uefi = efi.filter(|(_, partition)| partition.is("grub_device"));
-    let prep = of("partition").any(|partition| partition.is("grub_device") && partition.reference("flag") == Some("prep"));
+    let prep =
+        of("partition").any(|partition| partition.is("grub_device") && partition.reference("flag") == Some("prep"));
 
     match (efi, bios, uefi) {
         (Some((_, partition)), _, None) => {
@@ -50,7 +51,10 @@ pub(super) fn check(actions: &[Action<'_>], at: &Range<usize>, report: &mut Repo
         if partition.kind == "partition" && partition.reference("flag") != Some("boot") && !partition.is("preserve") {
             let place = partition.node.entry("flag").map_or(&partition.node.range, |flag| &flag.key.range);
             report
-                .error(place, "the partition for /boot/efi has no 'flag: boot': firmware does not know it for an EFI partition")
+                .error(
+                    place,
+                    "the partition for /boot/efi has no 'flag: boot': firmware does not know it for an EFI partition",
+                )
                 .help("add 'flag: boot'");
         }
     }
@@ -61,7 +65,8 @@ pub(super) fn check(actions: &[Action<'_>], at: &Range<usize>, report: &mut Repo
         let partitioned = of("partition").any(|partition| own(&partition));
         if gpt && partitioned && !space {
             let place = disk.node.entry("grub_device").map_or(&disk.node.range, |entry| &entry.key.range);
-            let message = "a BIOS boot loader on GPT needs a partition with 'flag: bios_grub': grub-install fails without";
+            let message =
+                "a BIOS boot loader on GPT needs a partition with 'flag: bios_grub': grub-install fails without";
             let help = "add a partition of 1M with 'flag: bios_grub' as the first one, or boot by UEFI";
             match uefi {
                 Some(_) => report.warning(place, message).help(help),

@@ -52,14 +52,19 @@ pub(super) fn check(list: &[Rc<Node>], at: &Range<usize>, facts: &Facts, report:
                 if let Some(first) = places.get(id) {
                     let line = report.line(found[*first].node.range.start);
                     report
-                        .error(&entry.value.range, format!("the id '{}' is already used by the action on line {line}", shown(id)))
+                        .error(
+                            &entry.value.range,
+                            format!("the id '{}' is already used by the action on line {line}", shown(id)),
+                        )
                         .help("give each action its own id");
                 } else {
                     places.insert(id, found.len());
                 }
             }
             (None, None) => {
-                report.error(&node.range, format!("this {} has no 'id': the installer stops", kind.name)).help("add 'id: ...'");
+                report
+                    .error(&node.range, format!("this {} has no 'id': the installer stops", kind.name))
+                    .help("add 'id: ...'");
             }
             _ => {}
         }
@@ -90,7 +95,10 @@ fn kind_of(node: &Node, report: &mut Report<'_>) -> Option<&'static Kind> {
     let found = actions::find(name);
     if found.is_none() {
         report
-            .error(&kind.value.range, format!("the installer knows no action of type '{}' and silently leaves it out", shown(name)))
+            .error(
+                &kind.value.range,
+                format!("the installer knows no action of type '{}' and silently leaves it out", shown(name)),
+            )
             .help(meant(name, &actions::names()));
     }
     found
@@ -107,7 +115,10 @@ fn check_keys(node: &Node, kind: &Kind, report: &mut Report<'_>) {
             shape::check(report, "id", &entry.key.range, &entry.value, &shape::Shape::Text);
         } else if kind.name == "disk" && selector::OF_SELECTOR.contains(&name.as_str()) {
             report
-                .error(&entry.key.range, format!("'{name}' selects no disk here: it is silently ignored, and any disk may be taken"))
+                .error(
+                    &entry.key.range,
+                    format!("'{name}' selects no disk here: it is silently ignored, and any disk may be taken"),
+                )
                 .help(format!("write it below 'match', as in 'match: {{{name}: ...}}'"));
         } else if !COMMON.contains(&name.as_str()) {
             let known = kind.keys.iter().map(|key| key.name);
@@ -179,7 +190,10 @@ fn check_disk(node: &Node, facts: &Facts, report: &mut Report<'_>) {
     {
         let name = key_shown(direct);
         report
-            .error(&direct.value.range, format!("'{name}' is compared letter by letter here: '{}' fits no disk", shown(text)))
+            .error(
+                &direct.value.range,
+                format!("'{name}' is compared letter by letter here: '{}' fits no disk", shown(text)),
+            )
             .help(format!("write it below 'match', as in 'match: {{{name}: ...}}'"));
     }
 }
@@ -205,7 +219,10 @@ fn check_sizes(actions: &[Action<'_>], report: &mut Report<'_>) {
                 let rest = action.reference(parent(action)).and_then(|device| last.get(device));
                 if rest.is_some_and(|rest| rest != index) && action.reference("flag") != Some("extended") {
                     report
-                        .error(&size.range, "only the last partition of a device may have the size -1: the installer stops")
+                        .error(
+                            &size.range,
+                            "only the last partition of a device may have the size -1: the installer stops",
+                        )
                         .help("put this partition last, or write its size");
                 }
             }
@@ -215,13 +232,16 @@ fn check_sizes(actions: &[Action<'_>], report: &mut Report<'_>) {
             Value::Int(_) => {}
             Value::Text(text) if is_size(text) => {}
             Value::Text(text) => {
-                report
-                    .error(&size.range, format!("the installer cannot read the size '{}'", shown(text)))
-                    .help("write a number and one of B, K, M, G, T (powers of 1024), as in '512M', a percentage, or -1");
+                report.error(&size.range, format!("the installer cannot read the size '{}'", shown(text))).help(
+                    "write a number and one of B, K, M, G, T (powers of 1024), as in '512M', a percentage, or -1",
+                );
             }
             _ => {
                 report
-                    .error(&size.range, format!("the size of a {name} is {}, and must be a text or a number of bytes", size.kind()))
+                    .error(
+                        &size.range,
+                        format!("the size of a {name} is {}, and must be a text or a number of bytes", size.kind()),
+                    )
                     .help("write it as in '512M', '50%' or -1");
             }
         }
@@ -256,7 +276,9 @@ fn check_root(actions: &[Action<'_>], at: &Range<usize>, report: &mut Report<'_>
     for action in actions.iter().filter(|action| action.kind == "mount") {
         let named = ["device", "spec"].iter().any(|key| action.node.entry(key).is_some());
         if !named {
-            report.error(&action.node.range, "this mount has no 'device'").help("add the id of a 'format' as its device");
+            report
+                .error(&action.node.range, "this mount has no 'device'")
+                .help("add the id of a 'format' as its device");
         }
     }
 }

@@ -94,7 +94,10 @@ fn check_layout(layout: &Node, at: &std::ops::Range<usize>, facts: &Facts, repor
                 .help(meant(text, facts.layouts));
         } else if text == "hybrid" {
             report
-                .warning(&node.range, "'hybrid' is for media with an encrypted core boot system: the server medium stops")
+                .warning(
+                    &node.range,
+                    "'hybrid' is for media with an encrypted core boot system: the server medium stops",
+                )
                 .help("write 'lvm' with a password for an encrypted server");
         }
         for (key, only) in [("sizing-policy", "lvm"), ("encrypted", "hybrid"), ("recovery-key", "lvm")] {
@@ -120,9 +123,9 @@ fn check_layout(layout: &Node, at: &std::ops::Range<usize>, facts: &Facts, repor
                 Some("use_gap") => "the largest gap of any disk",
                 _ => "the largest disk",
             };
-            report
-                .warning(at, format!("the layout has no 'match': the installer takes {rule}"))
-                .help("add 'match' with the serial number of the disk, or 'match: {size: largest}' to say that it is meant");
+            report.warning(at, format!("the layout has no 'match': the installer takes {rule}")).help(
+                "add 'match' with the serial number of the disk, or 'match: {size: largest}' to say that it is meant",
+            );
         }
     }
     if let Some(entry) = layout.entry("reset-partition")

@@ -45,7 +45,10 @@ fn check_one(path: &str, at: &Entry, entries: &[Entry], facts: &Facts, report: &
             report
                 .error(
                     &entry.key.range,
-                    format!("'{path}' knows no key '{name}' on {}: it is silently ignored, and any disk may be taken", facts.version),
+                    format!(
+                        "'{path}' knows no key '{name}' on {}: it is silently ignored, and any disk may be taken",
+                        facts.version
+                    ),
                 )
                 .help(meant(&name, facts.match_keys));
             continue;
@@ -54,7 +57,10 @@ fn check_one(path: &str, at: &Entry, entries: &[Entry], facts: &Facts, report: &
         match name.as_str() {
             "size" if !matches!(value.text(), Some("largest" | "smallest")) => {
                 report
-                    .error(&value.range, format!("'{path}.size' is neither 'largest' nor 'smallest': it is silently ignored"))
+                    .error(
+                        &value.range,
+                        format!("'{path}.size' is neither 'largest' nor 'smallest': it is silently ignored"),
+                    )
                     .help("a size cannot be compared; match by serial, model or path");
             }
             "ssd" | "install-media" => {
@@ -74,12 +80,20 @@ fn check_one(path: &str, at: &Entry, entries: &[Entry], facts: &Facts, report: &
 fn check_value(path: &str, name: &str, value: &Node, text: &str, report: &mut Report<'_>) {
     let globs = is_glob(text);
     if text.is_empty() {
-        report.error(&value.range, format!("'{path}.{name}' is empty: it fits only a disk without one")).help("write a value");
+        report
+            .error(&value.range, format!("'{path}.{name}' is empty: it fits only a disk without one"))
+            .help("write a value");
         return;
     }
     if name == "path" && text.starts_with("/dev/disk/") {
         report
-            .error(&value.range, format!("'{path}.path' is compared with kernel names, never with links: '{}' fits no disk", shown(text)))
+            .error(
+                &value.range,
+                format!(
+                    "'{path}.path' is compared with kernel names, never with links: '{}' fits no disk",
+                    shown(text)
+                ),
+            )
             .help("match by 'serial' or 'id_path', or write the kernel's name, as in '/dev/sda'");
         return;
     }
@@ -102,7 +116,11 @@ fn check_value(path: &str, name: &str, value: &Node, text: &str, report: &mut Re
         report
             .warning(
                 &value.range,
-                format!("'{path}.{name}' has no glob: it fits only a disk whose {} is exactly '{}'", udev(name), shown(text)),
+                format!(
+                    "'{path}.{name}' has no glob: it fits only a disk whose {} is exactly '{}'",
+                    udev(name),
+                    shown(text)
+                ),
             )
             .help(format!("write '{0}*' for what begins so, or '*{0}*' for what contains it", shown(text)));
     }

@@ -19,7 +19,10 @@ const MOST_VALUES: usize = 200_000;
 pub(in crate::lint) fn read<'t>(text: &'t str, report: &mut Report<'t>) -> Option<Rc<Node>> {
     if let Some((at, letter)) = text.char_indices().find(|(_, letter)| !is_printable(*letter)) {
         report
-            .error(&(at..at + letter.len_utf8()), format!("the control character {} is not allowed in YAML", letter.escape_unicode()))
+            .error(
+                &(at..at + letter.len_utf8()),
+                format!("the control character {} is not allowed in YAML", letter.escape_unicode()),
+            )
             .help("remove it, or write it as an escape in double quotes");
         return None;
     }
@@ -45,6 +48,9 @@ pub(in crate::lint) fn read<'t>(text: &'t str, report: &mut Report<'t>) -> Optio
         }
     }
     reader.look_for_tabs(text.len());
+    if reader.root.is_none() {
+        reader.report.error(&(0..0), "the document is empty").help("write 'autoinstall:' and its sections below it");
+    }
     reader.root
 }
 
@@ -57,6 +63,8 @@ fn syntax_help(message: &str) -> Option<&'static str> {
     let message = message.to_lowercase();
     if message.contains("mapping values") {
         Some("a text that has ': ' in it needs quotes")
+    } else if message.contains("recursion limit") {
+        Some("lists and mappings are nested too deeply")
     } else if message.contains("block collection") || message.contains("indent") || message.contains("block mapping") {
         Some("check the indentation of this line and of the one before it")
     } else {
@@ -128,24 +136,29 @@ impl<'r, 't> Reader<'r, 't> {
             Event::Anchor(_, name) => {
                 if !self.names.insert(name.to_string()) {
                     self.report
-                        .error(&range, format!("the anchor '&{}' is defined twice: PyYAML refuses it", name.escape_debug()))
+                        .error(
+                            &range,
+                            format!("the anchor '&{}' is defined twice: PyYAML refuses it", name.escape_debug()),
+                        )
                         .help("give each anchor its own name");
                 }
             }
             Event::Alias(id) => {
                 let target = self.anchors.get(id).cloned();
                 if target.is_none() {
-                    self.report.error(&range, "this alias stands inside the value that it names").help("write the value out");
+                    self.report
+                        .error(&range, "this alias stands inside the value that it names")
+                        .help("write the value out");
                     return None;
                 }
-                self.push(target?, range)?;
+                self.push(target?);
             }
             Event::UnresolvedAlias(name) => {
                 self.report
                     .error(&range, format!("there is no anchor '&{}' before this alias", name.escape_debug()))
                     .help("a text that begins with '*' needs quotes");
-                let node = self.node(Value::Null, range.clone(), true)?;
-                self.push(node, range)?;
+                let node = self.node(Value::Null, range, true)?;
+                self.push(node);
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = *style == ScalarStyle::Plain;
@@ -155,9 +168,13 @@ impl<'r, 't> Reader<'r, 't> {
                     _ => {}
                 }
                 let value = self.scalar(text, plain && !range.is_empty(), plain, tag.as_deref(), &range);
-                let node = self.node(value, range.clone(), plain)?;
+                let node = self.node(value, range, plain)?;
                 self.anchor(*anchor, &node);
-                self.push(node, range)?;
+                self.push(node);
+            }
+            Event::SequenceStart(..) | Event::MappingStart(..) if self.open.len() >= DEEPEST => {
+                self.report.error(&range, format!("lists and mappings are nested deeper than {DEEPEST} levels"));
+                return None;
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.collection_tag(tag.as_deref(), &["seq", "omap", "pairs"], &range);
@@ -227,9 +244,9 @@ impl<'r, 't> Reader<'r, 't> {
 
     fn node(&mut self, value: Value, range: Range<usize>, plain: bool) -> Option<Rc<Node>> {
         let (weight, depth) = match &value {
-            Value::List(items) => items.iter().fold((1, 1), |(weight, depth), item| {
-                (item.weight.saturating_add(weight), depth.max(item.depth + 1))
-            }),
+            Value::List(items) => items
+                .iter()
+                .fold((1, 1), |(weight, depth), item| (item.weight.saturating_add(weight), depth.max(item.depth + 1))),
             Value::Map(entries) => entries.iter().fold((1, 1), |(weight, depth), entry| {
                 let both = entry.key.weight.saturating_add(entry.value.weight);
                 (both.saturating_add(weight), depth.max(entry.key.depth.max(entry.value.depth) + 1))
@@ -257,11 +274,7 @@ impl<'r, 't> Reader<'r, 't> {
         Some(())
     }
 
-    fn push(&mut self, node: Rc<Node>, range: Range<usize>) -> Option<()> {
-        if self.open.len() > DEEPEST {
-            self.report.error(&range, format!("lists and mappings are nested deeper than {DEEPEST} levels"));
-            return None;
-        }
+    fn push(&mut self, node: Rc<Node>) {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
@@ -270,7 +283,6 @@ impl<'r, 't> Reader<'r, 't> {
                 Some(key) => pairs.push(Entry { key, value: node }),
             },
         }
-        Some(())
     }
 
     fn close(&mut self) -> Option<()> {
@@ -284,9 +296,10 @@ impl<'r, 't> Reader<'r, 't> {
                 (Value::Map(self.merged(pairs)?), range, anchor)
             }
         };
-        let node = self.node(value, range.clone(), false)?;
+        let node = self.node(value, range, false)?;
         self.anchor(anchor, &node);
-        self.push(node, range)
+        self.push(node);
+        Some(())
     }
 
     /// A mapping's own entries, after those that `<<` brings in; of each key the last one.
@@ -300,7 +313,9 @@ impl<'r, 't> Reader<'r, 't> {
                 continue;
             }
             let Some(identity) = identity(&pair.key) else {
-                self.report.error(&pair.key.range, format!("{} cannot be a key", pair.key.kind())).help("write a text as the key");
+                self.report
+                    .error(&pair.key.range, format!("{} cannot be a key", pair.key.kind()))
+                    .help("write a text as the key");
                 continue;
             };
             match places.get(&identity) {
@@ -310,7 +325,10 @@ impl<'r, 't> Reader<'r, 't> {
                     self.report
                         .error(
                             &pair.key.range,
-                            format!("the key '{}' is already on line {line}: that value is silently lost", shown.escape_debug()),
+                            format!(
+                                "the key '{}' is already on line {line}: that value is silently lost",
+                                shown.escape_debug()
+                            ),
                         )
                         .help("keep one of the two");
                     own[*place] = pair;

@@ -109,4 +109,28 @@ impl Node {
             Value::Map(_) => "a mapping",
         }
     }
+
+    /// As a JSON Schema sees it: Python's values, of which dates and bytes are no texts.
+    #[cfg(test)]
+    pub(in crate::lint) fn to_json(&self) -> serde_json::Value {
+        use serde_json::{Value as Json, json};
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => json!(value),
+            Value::Int(number) => i64::try_from(*number).map_or(json!(1e300), |number| json!(number)),
+            Value::Float(number) => json!(number),
+            Value::Timestamp(_) | Value::Binary => json!(0.5),
+            Value::Text(text) => json!(text),
+            Value::List(items) => items.iter().map(|item| item.to_json()).collect(),
+            Value::Map(entries) => {
+                let named = |entry: &Entry| {
+                    (
+                        entry.name().map_or_else(|| format!("{:?}", entry.key.value), str::to_owned),
+                        entry.value.to_json(),
+                    )
+                };
+                Json::Object(entries.iter().map(named).collect())
+            }
+        }
+    }
 }

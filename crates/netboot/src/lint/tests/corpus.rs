@@ -1,0 +1,274 @@
+//! The sound examples, documents of other people, and the installer's own schema as the judge of ours.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use super::{document, found, shown};
+use crate::Release;
+use crate::lint::report::Report;
+use crate::lint::{Linted, Severity, lint, yaml};
+
+const EXAMPLES: [(&str, &str); 3] = [
+    ("direct.yaml", include_str!("../../../../../examples/autoinstall/direct.yaml")),
+    ("lvm.yaml", include_str!("../../../../../examples/autoinstall/lvm.yaml")),
+    ("partitions.yaml", include_str!("../../../../../examples/autoinstall/partitions.yaml")),
+];
+
+/// The genuine Ubuntu material beside the checkout; `$PROVBUILD_UBUNTU_FIXTURES` names another place.
+///
+/// Where it is absent the caller's test is left out, and says so; with `PROVBUILD_REQUIRE_FIXTURES=1` that is a failure.
+fn ubuntu_fixtures() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/ubuntu");
+    let folder = std::env::var_os("PROVBUILD_UBUNTU_FIXTURES").map_or_else(beside, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(
+        std::env::var_os("PROVBUILD_REQUIRE_FIXTURES").is_none_or(|value| value != "1"),
+        "{} is absent, and PROVBUILD_REQUIRE_FIXTURES=1",
+        folder.display()
+    );
+    eprintln!("LEFT OUT: {} is absent", folder.display());
+    None
+}
+
+struct Judge(jsonschema::Validator);
+
+impl Judge {
+    fn of(fixtures: &Path) -> Self {
+        let text = std::fs::read_to_string(fixtures.join("autoinstall-schema-24.04.json")).unwrap();
+        Judge(jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap())
+    }
+
+    /// The schema's complaints about the autoinstall part of a text.
+    fn complaints(&self, text: &str) -> Vec<String> {
+        let mut report = Report::new(text);
+        let root = yaml::read(text, &mut report).unwrap_or_else(|| panic!("not YAML: {:?}\n{text}", report.finish()));
+        let json = root.to_json();
+        let section = json.get("autoinstall").unwrap_or(&json);
+        self.0.iter_errors(section).map(|error| format!("{} at {}", error, error.instance_path())).collect()
+    }
+}
+
+fn errors(linted: &Linted) -> Vec<&str> {
+    let errors = linted.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| finding.message.as_str()).collect()
+}
+
+#[test]
+fn the_examples_are_sound() {
+    for (name, text) in EXAMPLES {
+        assert_eq!(found(text), "", "{name}");
+    }
+}
+
+#[test]
+fn ubuntu_the_schema_takes_the_examples() {
+    let Some(fixtures) = ubuntu_fixtures() else { return };
+    let judge = Judge::of(&fixtures);
+    for (name, text) in EXAMPLES {
+        assert_eq!(judge.complaints(text), Vec::<String>::new(), "{name}");
+    }
+}
+
+const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKpJb0Y1lHDhJ1cKyy7pnmKzKkQ1S2MXwPdE6TQKpHnv ops@desk";
+
+/// Every section of the schema, filled in.
+fn everything() -> Json {
+    json!({
+        "version": 1,
+        "interactive-sections": ["locale"],
+        "early-commands": ["true", ["echo", "a"]],
+        "reporting": {"hook": {"type": "webhook", "endpoint": "http://a"}},
+        "error-commands": ["true"],
+        "user-data": {"users": []},
+        "packages": ["git"],
+        "debconf-selections": "a a/b boolean true",
+        "locale": "C.UTF-8",
+        "refresh-installer": {"update": false, "channel": "stable"},
+        "kernel": {"flavor": "hwe"},
+        "keyboard": {"layout": "us", "variant": "", "toggle": null},
+        "source": {"search_drivers": false, "id": "ubuntu-server"},
+        "network": {
+            "version": 2,
+            "ethernets": {"enp1s0": {"dhcp4": true}},
+            "wifis": {}, "bridges": {}, "bonds": {}, "tunnels": {}, "vlans": {},
+        },
+        "ubuntu-pro": {"token": "C1NWcZTHLteJXGVMM6YhvHDpGrhyy7"},
+        "ubuntu-advantage": {"token": "C1NWcZTHLteJXGVMM6YhvHDpGrhyy7"},
+        "proxy": "http://proxy:3128",
+        "apt": {
+            "preserve_sources_list": false,
+            "primary": [],
+            "mirror-selection": {"primary": ["country-mirror", {"uri": "http://a", "arches": ["amd64"]}]},
+            "geoip": true,
+            "sources": {},
+            "disable_components": ["universe"],
+            "preferences": [{"package": "a", "pin": "b", "pin-priority": 200}],
+            "fallback": "abort",
+        },
+        "storage": {"layout": {"name": "direct", "match": {"serial": "*1"}}},
+        "identity": {
+            "realname": "", "username": "ops", "hostname": "a",
+            "password": format!("$6$salt${}", "b".repeat(86)),
+        },
+        "ssh": {"install-server": true, "authorized-keys": [SSH_KEY], "allow-pw": true},
+        "snaps": [{"name": "a", "channel": "edge", "classic": false}],
+        "active-directory": {"admin-name": "a", "domain-name": "b"},
+        "codecs": {"install": false},
+        "drivers": {"install": false},
+        "oem": {"install": "auto"},
+        "timezone": "Etc/UTC",
+        "updates": "all",
+        "late-commands": ["true"],
+        "shutdown": "reboot",
+    })
+}
+
+/// The paths of all values in it.
+fn paths(value: &Json, at: &str, found: &mut Vec<String>) {
+    let mut below = |name: &str, value: &Json| {
+        let path = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        paths(value, &path, found);
+        found.push(path);
+    };
+    match value {
+        Json::Object(entries) => entries.iter().for_each(|(name, value)| below(name, value)),
+        Json::Array(items) => items.iter().enumerate().for_each(|(index, item)| below(&index.to_string(), item)),
+        _ => {}
+    }
+}
+
+/// Breaks each value of a document in every way; whatever the installer's schema refuses, the linter refuses.
+#[test]
+fn ubuntu_the_linter_refuses_what_the_schema_refuses() {
+    let Some(fixtures) = ubuntu_fixtures() else { return };
+    let judge = Judge::of(&fixtures);
+    let sound = everything();
+    let text = text_of;
+    assert_eq!(judge.complaints(&text(&sound)), Vec::<String>::new());
+    assert_eq!(errors(&lint(&text(&sound), Release::Ubuntu2404)), Vec::<&str>::new());
+
+    let replacements = [
+        json!(null),
+        json!(true),
+        json!(7),
+        json!(0),
+        json!(1.0),
+        json!(1.5),
+        json!("x"),
+        json!("1"),
+        json!(""),
+        json!([]),
+        json!([7]),
+        json!(["x"]),
+        json!([["x"]]),
+        json!([[7]]),
+        json!([{}]),
+        json!({}),
+        json!({"x": 7}),
+        json!({"x": {}}),
+        json!({"name": "x"}),
+        json!({"match": {"name": 7}}),
+        json!({"match": {"x": "y"}}),
+        json!({"match": {"driver": ["y"]}}),
+        json!({"match": "y"}),
+        json!({"network": {"version": 2}}),
+        json!({"network": {}}),
+        json!({"network": {"version": 1}}),
+        json!({"network": 7}),
+        json!({"network": {"version": 2}, "version": 2}),
+        json!({"package": "a", "flavor": "b"}),
+        json!({"package": 7}),
+        json!({"groups": ["adm"]}),
+        json!("C0NWcZTHLteJXGVMM6YhvHDpGrhyy7"),
+    ];
+    let mut all = Vec::new();
+    paths(&sound, "", &mut all);
+    let (mut refused, mut cases) = (0, 0);
+    let mut compare = |broken: &Json, what: &str| {
+        let text = text(broken);
+        let complaints = judge.complaints(&text);
+        cases += 1;
+        if !complaints.is_empty() {
+            refused += 1;
+            let linted = lint(&text, Release::Ubuntu2404);
+            assert!(linted.has_errors(), "{what}: {complaints:?}\n{}", shown(&text, &linted.findings));
+        }
+    };
+    for path in &all {
+        for replacement in &replacements {
+            let mut broken = sound.clone();
+            *broken.pointer_mut(path).unwrap() = replacement.clone();
+            compare(&broken, &format!("{path} = {replacement}"));
+        }
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        let mut broken = sound.clone();
+        match broken.pointer_mut(parent).unwrap() {
+            Json::Object(entries) => drop(entries.shift_remove(name)),
+            Json::Array(items) => drop(items.remove(0)),
+            _ => unreachable!(),
+        }
+        compare(&broken, &format!("without {path}"));
+        let mut broken = sound.clone();
+        if let Json::Object(entries) = broken.pointer_mut(path).unwrap() {
+            entries.insert("surplus".to_owned(), json!("x"));
+            compare(&broken, &format!("{path} with a surplus key"));
+        }
+    }
+    assert!(cases > 3000 && refused > 2000, "{refused} of {cases} refused: the test has lost its teeth");
+}
+
+/// Documents of other people, with what subiquity's own validator said of each, and what we say.
+#[test]
+fn ubuntu_real_documents() {
+    let Some(fixtures) = ubuntu_fixtures() else { return };
+    let judge = Judge::of(&fixtures);
+    let folder = fixtures.join("autoinstall-examples");
+    let manifest = std::fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap();
+    let mut seen = 0;
+    for line in manifest.lines().skip(1) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let (file, verdict) = (cells[0], cells[6]);
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        let linted = lint(&text, Release::Ubuntu2404);
+        let errors = errors(&linted);
+        let expected = EXPECTED.iter().find(|(number, ..)| file.starts_with(number));
+        let (_, reason, traps) =
+            expected.unwrap_or_else(|| panic!("{file} is new:\n{}", shown(&text, &linted.findings)));
+        match verdict {
+            "FAIL" => {
+                assert!(errors.iter().any(|error| error.contains(reason)), "{file}: not for {reason}: {errors:#?}")
+            }
+            _ => assert_eq!(errors, *traps, "{file}"),
+        }
+        if !judge.complaints(&text).is_empty() {
+            assert!(!errors.is_empty(), "{file}: {:?}", judge.complaints(&text));
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, EXPECTED.len());
+}
+
+/// Number of the file, why subiquity fails it (in our words), or which traps a document has that subiquity passes.
+const EXPECTED: &[(&str, &str, &[&str])] = &[
+    ("02", "", &[]),
+    ("03", "", &[]),
+    ("04", "is not a user name", &[]),
+    ("06", "the user name 'admin' is reserved", &[]),
+    ("10", "there is neither 'identity' nor 'user-data'", &[]),
+    ("12", "", &["'ssh' knows no key 'ssh_quiet_keygen': the installer ignores it"]),
+    ("13", "", &[]),
+    ("20", "", &[]),
+    ("22", "'ssh.authorized-keys' is", &[]),
+];
+
+#[test]
+fn a_document_needs_only_what_it_needs() {
+    assert_eq!(found(&document(&[])), "");
+}
+
+fn text_of(section: &Json) -> String {
+    format!("#cloud-config\nautoinstall: {section}\n")
+}
