@@ -167,6 +167,13 @@ impl<'r, 't> Reader<'r, 't> {
                     ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => self.covered.push(range.clone()),
                     _ => {}
                 }
+                let is_key = matches!(self.open.last(), Some(Open::Map { key: None, .. }));
+                if is_key && plain && range.is_empty() && tag.is_none() {
+                    self.report.error(&range, "there is no key before ':'").help("write the key, or remove the ':'");
+                }
+                if !is_key && plain && text == "<<" {
+                    self.report.error(&range, "PyYAML refuses a plain '<<' that is no key").help("put it in quotes");
+                }
                 let value = self.scalar(text, plain && !range.is_empty(), plain, tag.as_deref(), &range);
                 let node = self.node(value, range, plain)?;
                 self.anchor(*anchor, &node);
