@@ -31,7 +31,7 @@ const NOBLE: Facts = Facts {
     match_keys: &["size", "serial", "model", "vendor", "path", "ssd", "install-media", "id_path", "devpath"],
     match_lists: true,
     unknown_sections: &[],
-    fallback: "this installer goes on without the archive, and those before 24.04 stop",
+    fallback: "this installer goes on offline, and those before 24.04 stop",
     refuses_misplaced: true,
 };
 
@@ -42,7 +42,7 @@ const JAMMY: Facts = Facts {
     match_keys: &["size", "serial", "model", "vendor", "path", "ssd"],
     match_lists: false,
     unknown_sections: &["source", "oem", "codecs", "ubuntu-pro", "active-directory"],
-    fallback: "the first media of 22.04 do not check the mirror and fail later, others stop",
+    fallback: "the first media of 22.04 fail late, and later ones stop or go on offline",
     refuses_misplaced: false,
 };
 

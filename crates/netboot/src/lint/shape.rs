@@ -18,6 +18,8 @@ pub(super) enum Shape {
     Text,
     TextOrNull,
     Bool,
+    /// As netplan has it: quotes do no harm.
+    Switch,
     Int,
     /// `true`, `false` or this one word.
     BoolOr(&'static str),
@@ -108,7 +110,9 @@ pub(super) fn check(report: &mut Report<'_>, path: &str, at: &Range<usize>, node
         let help = match (&node.value, shape) {
             (Value::Null, _) => Some("write a value, or leave the key out"),
             (Value::List(_) | Value::Map(_) | Value::Binary, _) => None,
-            (Value::Text(_), Shape::Bool | Shape::BoolOr(_)) => Some("write true or false, without quotes"),
+            (Value::Text(_), Shape::Bool | Shape::Switch | Shape::BoolOr(_)) => {
+                Some("write true or false, without quotes")
+            }
             (Value::Text(_), Shape::Int) => Some("write a number without quotes"),
             (_, Shape::Text | Shape::TextOrNull | Shape::Command) => {
                 Some("put it in quotes: as it stands, YAML 1.1 reads it so")
@@ -136,6 +140,12 @@ pub(super) fn check(report: &mut Report<'_>, path: &str, at: &Range<usize>, node
         }
         Shape::Bool => {
             if !matches!(node.value, Value::Bool(_)) {
+                differs(report, "true or false");
+            }
+        }
+        Shape::Switch => {
+            let word = |text: &str| matches!(text, "true" | "on" | "yes" | "y" | "false" | "off" | "no" | "n");
+            if !matches!(node.value, Value::Bool(_)) && !node.text().is_some_and(|text| word(&text.to_lowercase())) {
                 differs(report, "true or false");
             }
         }

@@ -45,7 +45,7 @@ fn ethernet(text: &str) -> String {
 fn what_the_traps_are_made_of_is_sound() {
     assert_eq!(found(&document(&[])), "");
     assert_eq!(found(&config(&[ONE_DISK, ESP, ROOT])), "");
-    assert_eq!(found(&ethernet("      dhcp4: true\n")), "");
+    assert_eq!(found(&ethernet("      dhcp4: true\n      optional: 'yes'\n      mtu: '9000'\n")), "");
 }
 
 traps! {
