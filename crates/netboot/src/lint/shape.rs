@@ -109,6 +109,7 @@ pub(super) fn check(report: &mut Report<'_>, path: &str, at: &Range<usize>, node
         let place = if matches!(node.value, Value::Null) { at } else { &node.range };
         let help = match (&node.value, shape) {
             (Value::Null, _) => Some("write a value, or leave the key out"),
+            (Value::Map(_), Shape::Text | Shape::Command) => Some("a text that has ': ' in it needs quotes"),
             (Value::List(_) | Value::Map(_) | Value::Binary, _) => None,
             (Value::Text(_), Shape::Bool | Shape::Switch | Shape::BoolOr(_)) => {
                 Some("write true or false, without quotes")

@@ -123,7 +123,7 @@ fn check_keys(node: &Node, kind: &Kind, report: &mut Report<'_>) {
         } else if !COMMON.contains(&name.as_str()) {
             let known = kind.keys.iter().map(|key| key.name);
             report
-                .warning(&entry.key.range, format!("a {} has no '{name}': the installer ignores it", kind.name))
+                .warning(&entry.key.range, format!("'{name}' is no key of a {}: the installer ignores it", kind.name))
                 .maybe_help(nearest(&name, known).map(|near| format!("did you mean '{near}'?")));
         }
     }

@@ -124,7 +124,7 @@ traps! {
     version: document(&["version: 2\n"]);
     types: document(&[
         "locale: no\n", "timezone: 12\n", "packages: git\n", "updates: al\n", "shutdown: halt\n", "keyboard: {toggle: 1}\n",
-        "snaps: [{channel: edge, clasic: true}]\n", "oem: {install: maybe}\n", "early-commands: [[echo, 1], 22]\n",
+        "snaps: [{channel: edge, clasic: true}]\n", "oem: {install: maybe}\n", "early-commands: [[echo, 1], 22, a: b]\n",
         "codecs: {install: 'yes'}\n", "proxy: []\n", "refresh-installer:\n", "reporting: {hook: {level: DEBUG}}\n",
     ]);
     kernel_and_token: document(&["kernel: {flavor: hwe, package: linux-generic}\n", "ubuntu-advantage: {token: C0}\n"]);
