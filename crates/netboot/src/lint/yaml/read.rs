@@ -133,15 +133,10 @@ impl<'r, 't> Reader<'r, 't> {
                 }
             }
             Event::Comment(..) => self.covered.push(range),
-            Event::Anchor(_, name) => {
-                if !self.names.insert(name.to_string()) {
-                    self.report
-                        .error(
-                            &range,
-                            format!("the anchor '&{}' is defined twice: PyYAML refuses it", name.escape_debug()),
-                        )
-                        .help("give each anchor its own name");
-                }
+            Event::Anchor(_, name) if !self.names.insert(name.to_string()) => {
+                self.report
+                    .error(&range, format!("the anchor '&{}' is defined twice: PyYAML refuses it", name.escape_debug()))
+                    .help("give each anchor its own name");
             }
             Event::Alias(id) => {
                 let target = self.anchors.get(id).cloned();
