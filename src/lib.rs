@@ -11,6 +11,7 @@
 pub mod build;
 pub mod cli;
 pub mod deploy;
+pub mod diagnostic;
 pub mod exec;
 pub mod fetch;
 pub mod image;

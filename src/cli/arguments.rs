@@ -86,6 +86,11 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Check a hand-written file that an installer reads.
+    Lint {
+        #[command(subcommand)]
+        what: Lint,
+    },
     /// List every profile option with its type, default and meaning.
     Options,
     /// Print the JSON Schema of profiles, for editors.
@@ -100,6 +105,25 @@ pub(super) enum Command {
     },
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Lint {
+    /// Autoinstall user-data of Ubuntu: its form, and the traps that the installer does not report.
+    UserData {
+        /// The file; - reads standard input.
+        file: PathBuf,
+        /// The Ubuntu release whose installer reads it.
+        #[arg(long, value_name = "VERSION", default_value = "24.04", value_parser = ubuntu)]
+        release: netboot::Release,
+        /// Succeed when there are warnings only.
+        #[arg(long)]
+        lenient: bool,
+    },
+}
+
+fn ubuntu(text: &str) -> Result<netboot::Release, String> {
+    netboot::Release::find("ubuntu", text).ok_or_else(|| "write 24.04 or 22.04".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 
-use super::arguments::{Arguments, Color, Command, Machine, Out, Place};
+use super::arguments::{Arguments, Color, Command, Lint, Machine, Out, Place};
 use super::exit::Exit;
-use super::{check, cidata, import, progress};
+use super::{check, cidata, import, lint, progress};
 use crate::build::{Build, BuildError, Built};
 use crate::deploy::qemu::{self, RunError, RunOptions};
 use crate::fetch::{HostApt, Network, Store};
@@ -28,6 +28,8 @@ pub(super) enum Failure {
     Cidata(cidata::Failure),
     /// Something of the process's own surroundings: what, and why.
     Surroundings(String, io::Error),
+    /// Already printed.
+    Reported(Exit),
 }
 
 impl From<BuildError> for Failure {
@@ -93,6 +95,9 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
         Command::Cidata { profile, node, output } => {
             let path = cidata::cidata(profile, node, output.as_deref()).map_err(Failure::Cidata)?;
             path.map_or(Ok(()), |path| print(&format!("{}\n", path.display())))
+        }
+        Command::Lint { what: Lint::UserData { file, release, lenient } } => {
+            lint::user_data(file, *release, *lenient, arguments.json, color)
         }
         Command::Options => {
             let options = profile::options();
@@ -244,6 +249,7 @@ fn report(failure: &Failure, color: bool) -> Exit {
         Failure::Build(error) => (error.to_string(), error.help(), Exit::from(error)),
         Failure::Run(error) => (error.to_string(), error.help(), Exit::from(error)),
         Failure::Cidata(error) => (error.to_string(), error.help(), error.exit()),
+        Failure::Reported(exit) => return *exit,
         Failure::Surroundings(what, error) => (format!("cannot {what}: {error}"), None, Exit::Io),
     };
     let (red, cyan, reset) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };

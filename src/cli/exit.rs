@@ -9,7 +9,7 @@ pub(super) const TABLE: &str = "Exit codes:
    0  done
    1  provbuild itself failed: please report it (101 likewise)
    2  wrong arguments
-   3  faults in the profile or the nodes, or in an inventory to import
+   3  faults in the profile, the nodes, a linted file or an inventory to import
    4  the lock does not cover the profile, or the packages cannot be resolved
    5  the archive cannot be reached, or lacks a file
    6  an index, a package or an installer's medium is not what was signed, locked or asked for

@@ -8,6 +8,7 @@ mod cidata;
 mod commands;
 mod exit;
 mod import;
+mod lint;
 mod progress;
 
 pub use commands::run;

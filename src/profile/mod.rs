@@ -10,11 +10,9 @@
 //! Each step reports what it finds, takes it out and goes on. `options` is the one description of what may be written.
 
 mod check;
-mod crypt;
 mod decode;
 mod disk;
 mod distributions;
-mod fault;
 #[cfg(test)]
 mod fault_tests;
 mod identities;
@@ -32,16 +30,17 @@ mod options;
 mod reader;
 mod schema;
 mod site;
-mod source;
 mod storage;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;
 mod word;
 
+use crate::diagnostic::{fault, source};
+use netboot::suggest;
+
+pub use crate::diagnostic::{Faults, Finding, Notes, Warnings};
 pub use distributions::{RELEASES, Release, release, releases};
-pub use fault::{Faults, Finding, Notes, Warnings};
 pub use import::{Imported, import};
 pub use init::init;
 pub use load::{Loaded, load};

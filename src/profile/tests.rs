@@ -356,3 +356,11 @@ fn any_node() -> impl Strategy<Value = String> {
         node
     })
 }
+
+#[test]
+fn a_hash_made_by_another_implementation_is_accepted() {
+    use sha_crypt::PasswordHasher as _;
+    let made =
+        sha_crypt::ShaCrypt::default().hash_password_with_salt(b"correct horse", b"twelve bytes").unwrap().to_string();
+    assert_eq!(netboot::crypt::check(&made), Ok(()), "{made}");
+}

@@ -575,7 +575,7 @@ impl Word for PasswordHash {
     };
 
     fn parse(text: &str) -> Result<Self, Complaint> {
-        super::crypt::check(text).map(|()| PasswordHash(text.to_owned())).map_err(|refusal| {
+        netboot::crypt::check(text).map(|()| PasswordHash(text.to_owned())).map_err(|refusal| {
             Complaint::new(refusal.to_string()).help("make a hash with `mkpasswd --method=yescrypt` (package whois)")
         })
     }

@@ -3,6 +3,7 @@
 mod autoinstall;
 mod cidata;
 mod clients;
+pub mod crypt;
 mod decision;
 mod disk_choice;
 mod dnsmasq;
@@ -10,12 +11,14 @@ mod grub;
 mod hostname;
 mod inventory;
 mod ipxe;
+pub mod lint;
 mod mac;
 mod netplan;
 mod preseed;
 mod release;
 mod seed;
 mod shell;
+pub mod suggest;
 mod system;
 
 pub use autoinstall::SeedDocuments;

@@ -1,11 +1,11 @@
 //! Every autoinstall document that is emitted: valid by subiquity's own schema, and read back as what was put in.
-//!
-//! The schema is beside the checkout (../shared/ubuntu), or where `$PROVBUILD_UBUNTU_FIXTURES` says; without it the tests
-//! named `ubuntu_*` are left out, and say so. With `PROVBUILD_REQUIRE_FIXTURES=1` that is a failure.
+
+mod judges;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use judges::Schema;
 use netboot::{
     Account, Addressing, DiskSelector, FileSystem, Keyboard, Node, Partition, Release, Site, Sizing, Storage, System,
     seed_files,
@@ -13,20 +13,10 @@ use netboot::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const UBUNTU: [Release; 2] = [Release::Ubuntu2404, Release::Ubuntu2204];
+/// For the property test: one process for all cases.
+static SCHEMA: LazyLock<Option<Schema>> = LazyLock::new(Schema::load);
 
-fn schema() -> Option<jsonschema::Validator> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/ubuntu");
-    let folder = std::env::var_os("PROVBUILD_UBUNTU_FIXTURES").map_or_else(beside, PathBuf::from);
-    let path = folder.join("autoinstall-schema-24.04.json");
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        let required = std::env::var_os("PROVBUILD_REQUIRE_FIXTURES").is_some_and(|value| value == "1");
-        assert!(!required, "{} is absent, and PROVBUILD_REQUIRE_FIXTURES=1", path.display());
-        eprintln!("LEFT OUT: {} is absent", path.display());
-        return None;
-    };
-    Some(jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap())
-}
+const UBUNTU: [Release; 2] = [Release::Ubuntu2404, Release::Ubuntu2204];
 
 fn node() -> Node {
     Node {
@@ -100,15 +90,14 @@ fn storages() -> Vec<Storage> {
     ]
 }
 
-fn valid(schema: &jsonschema::Validator, document: &Value) {
-    let errors: Vec<String> =
-        schema.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+fn valid(schema: &Schema, document: &Value) {
+    let errors = schema.complaints(document);
     assert!(errors.is_empty(), "{errors:#?}\n{document:#}");
 }
 
 #[test]
 fn ubuntu_every_combination_is_valid() {
-    let Some(schema) = schema() else { return };
+    let Some(schema) = Schema::load() else { return };
     let mut seen = 0;
     for release in UBUNTU {
         for storage in storages() {
@@ -290,8 +279,8 @@ proptest! {
         };
         let documents = documents(&node, &system, &site());
         let found = &documents["user-data"];
-        if let Some(schema) = schema() {
-            valid(&schema, found);
+        if let Some(schema) = &*SCHEMA {
+            valid(schema, found);
         }
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let texts = |values: &[String]| values.iter().cloned().map(Value::from).collect::<Vec<_>>();

@@ -167,6 +167,8 @@ impl TestBase {
             .insert(ImagePath::literal("/etc/resolv.conf"), Node::symlink("../run/systemd/resolve/stub-resolv.conf"));
         for path in [
             "/usr/bin/sudo",
+            "/usr/bin/curl",
+            "/usr/bin/bsdtar",
             "/usr/sbin/sshd",
             "/usr/sbin/nft",
             "/usr/sbin/nginx",

@@ -1,4 +1,4 @@
-//! What is wrong with a profile, shown at the place where it was written.
+//! One fault, and many: message, places, remedy.
 
 use std::fmt;
 use std::path::Path;
@@ -18,42 +18,42 @@ struct Label {
 
 /// One fault or warning: what, where (the first label is the primary one), and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     message: String,
     labels: Vec<Label>,
     help: Option<String>,
 }
 
 impl Fault {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Fault { message: message.into(), labels: Vec::new(), help: None }
     }
 
-    pub(super) fn at(span: Span, message: impl Into<String>) -> Self {
+    pub(crate) fn at(span: Span, message: impl Into<String>) -> Self {
         Self::new(message).label(span, "")
     }
 
     /// Adds a place. The text stands beside the underlined source; it may be empty.
-    pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
+    pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help;
         self
     }
 
-    pub(super) fn span(&self) -> Option<Span> {
+    pub(crate) fn span(&self) -> Option<Span> {
         self.labels.first().map(|label| label.span)
     }
 
-    fn render(&self, level: Level<'_>, sources: &Sources, color: bool) -> String {
+    pub(crate) fn render(&self, level: Level<'_>, sources: &Sources, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let excerpts: Vec<Excerpt<'_>> = self.excerpts(sources);
         let mut group = Group::with_title(level.primary_title(self.message.as_str()));
@@ -184,7 +184,7 @@ impl Report {
 }
 
 impl Faults {
-    pub(super) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
+    pub(crate) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
         Faults(Report::new(faults, sources))
     }
 
@@ -215,7 +215,7 @@ impl Faults {
 }
 
 impl Warnings {
-    pub(super) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
+    pub(crate) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
         Warnings(Report::new(faults, sources))
     }
 
@@ -235,7 +235,7 @@ impl Warnings {
 }
 
 impl Notes {
-    pub(super) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
+    pub(crate) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
         Notes(Report::new(faults, sources))
     }
 

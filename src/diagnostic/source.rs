@@ -1,18 +1,18 @@
-//! The texts that a profile is made of, and places in them.
+//! The texts that faults lie in, and places in them.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A byte range of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span {
-    pub(super) file: usize,
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub(crate) struct Span {
+    pub(crate) file: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 impl Span {
-    pub(super) fn new(file: usize, range: Range<usize>) -> Self {
+    pub(crate) fn new(file: usize, range: Range<usize>) -> Self {
         Span { file, start: range.start, end: range.end }
     }
 }
@@ -31,35 +31,35 @@ struct Source {
 
 /// All files of one run, in the order in which they were read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sources(Vec<Source>);
+pub(crate) struct Sources(Vec<Source>);
 
 impl Sources {
-    pub(super) fn add(&mut self, path: PathBuf, text: String) -> usize {
+    pub(crate) fn add(&mut self, path: PathBuf, text: String) -> usize {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         self.0.push(Source { path, text, lines, hidden: Vec::new() });
         self.0.len() - 1
     }
 
-    pub(super) fn path(&self, file: usize) -> &Path {
+    pub(crate) fn path(&self, file: usize) -> &Path {
         &self.0[file].path
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|source| source.path.as_path())
     }
 
     /// Number of files read so far.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Keeps a place out of every excerpt.
-    pub(super) fn hide(&mut self, span: Span) {
+    pub(crate) fn hide(&mut self, span: Span) {
         self.0[span.file].hidden.push(span.start..span.end);
     }
 
     /// Line of a byte offset, from 1.
-    pub(super) fn line(&self, file: usize, offset: usize) -> usize {
+    pub(crate) fn line(&self, file: usize, offset: usize) -> usize {
         self.0[file].lines.partition_point(|start| *start <= offset)
     }
 
@@ -72,7 +72,7 @@ impl Sources {
 
     /// The whole lines of a file from line `first` to line `last` (from 1), hidden places starred out byte for byte,
     /// and the byte offset at which they start.
-    pub(super) fn excerpt(&self, file: usize, first: usize, last: usize) -> (String, usize) {
+    pub(crate) fn excerpt(&self, file: usize, first: usize, last: usize) -> (String, usize) {
         let source = &self.0[file];
         let start = source.lines[first - 1];
         let end = source.lines.get(last).copied().unwrap_or(source.text.len());

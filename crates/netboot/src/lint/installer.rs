@@ -1,0 +1,71 @@
+//! Sections about the installer itself: archive, kernel, Ubuntu Pro, reporting.
+
+use super::document::Sections;
+use super::facts::Facts;
+use super::keys::MIRROR;
+use super::report::Report;
+use super::shape::{self, Shape, shown};
+use super::yaml::Node;
+
+fn check_apt(sections: &Sections<'_>, facts: &Facts, report: &mut Report<'_>) {
+    let apt = sections.get("apt");
+    if apt.and_then(|apt| apt.entry("fallback")).is_none() && !sections.asks("apt") {
+        report
+            .warning(
+                &sections.at("apt"),
+                format!("'apt.fallback' is left out: without a usable mirror {}", facts.fallback),
+            )
+            .help("write 'apt: {fallback: offline-install}' to go on with the medium's packages, or 'abort' to stop");
+    }
+    let mirrors = apt.and_then(|apt| apt.get("mirror-selection")).and_then(|selection| selection.get("primary"));
+    for mirror in mirrors.and_then(Node::list).unwrap_or_default() {
+        match mirror.text() {
+            Some("country-mirror") => {}
+            Some(text) => {
+                report
+                    .error(&mirror.range, format!("a mirror cannot be '{}'", shown(text)))
+                    .help("write 'country-mirror', or 'uri: http://...'");
+            }
+            None => shape::check(report, "apt.mirror-selection.primary", &mirror.range, mirror, &Shape::Keys(&MIRROR)),
+        }
+    }
+}
+
+pub(super) fn check(sections: &Sections<'_>, facts: &Facts, report: &mut Report<'_>) {
+    check_apt(sections, facts, report);
+    if let Some(kernel) = sections.get("kernel").filter(|kernel| kernel.map().is_some())
+        && kernel.entry("package").is_some() == kernel.entry("flavor").is_some()
+    {
+        report
+            .error(&sections.at("kernel"), "'kernel' needs one of 'package' and 'flavor'")
+            .help("write exactly one of them");
+    }
+    for name in ["ubuntu-pro", "ubuntu-advantage"] {
+        let token = sections.get(name).and_then(|section| section.get("token"));
+        if let Some(token) = token
+            && token.text().is_some_and(|text| !is_token(text))
+        {
+            report
+                .error(&token.range, format!("'{name}.token' is no contract token"))
+                .help("a token begins with C and has 23 to 29 more characters, without 0, O, I and l");
+        }
+    }
+    if sections.get("ubuntu-advantage").is_some() {
+        report.warning(&sections.at("ubuntu-advantage"), "'ubuntu-advantage' is the old name of 'ubuntu-pro'");
+    }
+    let asks = sections.get("interactive-sections").and_then(Node::list).is_some_and(|sections| !sections.is_empty());
+    if asks && sections.get("reporting").is_some() {
+        report
+            .warning(
+                &sections.at("reporting"),
+                "'reporting' is ignored because of 'interactive-sections': the installer waits for a person and reports nothing",
+            )
+            .help("leave 'interactive-sections' out, or do not wait for reports");
+    }
+}
+
+/// The form of a contract token: C, then base 58.
+fn is_token(text: &str) -> bool {
+    let base58 = |b: u8| b.is_ascii_alphanumeric() && !matches!(b, b'0' | b'O' | b'I' | b'l');
+    (24..=30).contains(&text.len()) && text.starts_with('C') && text.bytes().skip(1).all(base58)
+}

@@ -1,0 +1,155 @@
+//! Disk selectors (`match`): what fits no disk, and what fits any.
+
+use crate::lint::facts::Facts;
+use crate::lint::report::Report;
+use crate::lint::shape::{Shape, check as check_shape, key_shown, meant, shown};
+use crate::lint::yaml::{Entry, Node};
+
+/// Keys whose values are compared by fnmatch(3) with what udev knows of a disk.
+const GLOBBED: &[&str] = &["serial", "model", "vendor", "path", "id_path", "devpath"];
+
+/// Keys that people write beside `match`, where they have no meaning.
+pub(super) const OF_SELECTOR: &[&str] = &["size", "model", "vendor", "ssd", "install-media", "id_path", "devpath"];
+
+/// Checks the value of an entry `match`: a selector, or a list of which the first that fits a disk counts.
+pub(super) fn check(path: &str, entry: &Entry, facts: &Facts, report: &mut Report<'_>) {
+    let one = |node: &Node, report: &mut Report<'_>| match node.map() {
+        Some(entries) => check_one(path, entry, entries, facts, report),
+        None => {
+            report
+                .error(&entry.key.range, format!("'{path}' is {}, and must be a mapping", node.kind()))
+                .help("write 'match: {serial: ...}'");
+        }
+    };
+    let Some(items) = entry.value.list() else { return one(&entry.value, report) };
+    if !facts.match_lists {
+        report
+            .warning(&entry.key.range, format!("only later media of {} take a list as 'match'", facts.version))
+            .help("write one mapping");
+    }
+    if items.is_empty() {
+        report.error(&entry.key.range, format!("'{path}' is an empty list: it fits no disk, and the installer stops"));
+    }
+    items.iter().for_each(|item| one(item, report));
+}
+
+fn check_one(path: &str, at: &Entry, entries: &[Entry], facts: &Facts, report: &mut Report<'_>) {
+    if entries.is_empty() {
+        report
+            .warning(&at.key.range, format!("'{path}' is empty: it fits any disk"))
+            .help("write what the disk has, for example its serial number");
+    }
+    for entry in entries {
+        let name = key_shown(entry);
+        if !facts.match_keys.contains(&name.as_str()) {
+            report
+                .error(
+                    &entry.key.range,
+                    format!(
+                        "'{path}' knows no key '{name}' on {}: it is silently ignored, and any disk may be taken",
+                        facts.version
+                    ),
+                )
+                .help(meant(&name, facts.match_keys));
+            continue;
+        }
+        let value = entry.value.as_ref();
+        match name.as_str() {
+            "size" if !matches!(value.text(), Some("largest" | "smallest")) => {
+                report
+                    .error(
+                        &value.range,
+                        format!("'{path}.size' is neither 'largest' nor 'smallest': it is silently ignored"),
+                    )
+                    .help("a size cannot be compared; match by serial, model or path");
+            }
+            "ssd" | "install-media" => {
+                check_shape(report, &format!("{path}.{name}"), &entry.key.range, value, &Shape::Bool);
+            }
+            globbed if GLOBBED.contains(&globbed) => {
+                check_shape(report, &format!("{path}.{name}"), &entry.key.range, value, &Shape::Text);
+                if let Some(text) = value.text() {
+                    check_value(path, globbed, value, text, report);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_value(path: &str, name: &str, value: &Node, text: &str, report: &mut Report<'_>) {
+    let globs = is_glob(text);
+    if text.is_empty() {
+        report
+            .error(&value.range, format!("'{path}.{name}' is empty: it fits only a disk without one"))
+            .help("write a value");
+        return;
+    }
+    if name == "path" && text.starts_with("/dev/disk/") {
+        report
+            .error(
+                &value.range,
+                format!(
+                    "'{path}.path' is compared with kernel names, never with links: '{}' fits no disk",
+                    shown(text)
+                ),
+            )
+            .help("match by 'serial' or 'id_path', or write the kernel's name, as in '/dev/sda'");
+        return;
+    }
+    if text.bytes().all(|b| b == b'*') {
+        report.warning(&value.range, format!("'{path}.{name}' fits any disk")).help("write more of the value");
+        return;
+    }
+    let prefix = match name {
+        // ID_SERIAL is MODEL_SERIAL on nearly every disk.
+        "serial" => !text.contains('_'),
+        "model" => !text.contains('_') && !text.bytes().any(|b| b.is_ascii_digit()),
+        "path" => !is_disk_path(text),
+        _ => false,
+    };
+    if name == "model" && !globs && text.contains(' ') {
+        report
+            .warning(&value.range, format!("'{path}.model' has a blank, but udev writes '_' for it: it fits no disk"))
+            .help(format!("write '{}'", shown(&text.replace(' ', "_"))));
+    } else if prefix && !globs {
+        report
+            .warning(
+                &value.range,
+                format!(
+                    "'{path}.{name}' has no glob: it fits only a disk whose {} is exactly '{}'",
+                    udev(name),
+                    shown(text)
+                ),
+            )
+            .help(format!("write '{0}*' for what begins so, or '*{0}*' for what contains it", shown(text)));
+    }
+}
+
+fn udev(name: &str) -> &'static str {
+    match name {
+        "serial" => "ID_SERIAL (as udev has it, most often MODEL_SERIAL)",
+        "model" => "ID_MODEL",
+        _ => "path",
+    }
+}
+
+pub(super) fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// A whole disk's name as the kernel gives it.
+fn is_disk_path(path: &str) -> bool {
+    let Some(name) = path.strip_prefix("/dev/") else { return false };
+    let letters = |prefix: &str| {
+        name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase()))
+    };
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    ["sd", "vd", "hd", "xvd", "dasd"].into_iter().any(letters)
+        || ["mmcblk", "md", "dm-", "pmem", "loop"].into_iter().any(|p| name.strip_prefix(p).is_some_and(number))
+        || name
+            .strip_prefix("nvme")
+            .and_then(|rest| rest.split_once('n'))
+            .is_some_and(|(controller, namespace)| number(controller) && number(namespace))
+        || name.contains('/')
+}
