@@ -133,6 +133,44 @@ fn ubuntu_every_combination_is_valid() {
     assert_eq!(seen, 11 * 128);
 }
 
+/// A key and a hash that are well-formed, as a checked profile has them.
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKpJb0Y1lHDhJ1cKyy7pnmKzKkQ1S2MXwPdE6TQKpHnv ops@desk";
+const HASH: &str = "$6$saltsalt$\
+    qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
+
+#[test]
+fn our_own_linter_finds_nothing_in_what_is_emitted() {
+    for release in UBUNTU {
+        for storage in storages() {
+            if storage == Storage::Zfs && !release.traits().zfs {
+                continue;
+            }
+            for bits in 0..16_u8 {
+                let on = |bit: u8| bits & (1 << bit) != 0;
+                let mut node = node();
+                let mut system = System { storage: storage.clone(), ..system(release) };
+                system.account = Account {
+                    name: "ops".to_owned(),
+                    password_hash: on(0).then(|| HASH.to_owned()),
+                    ssh_keys: vec![KEY.to_owned()],
+                };
+                system.addressing = if on(1) { Addressing::Static } else { Addressing::Dhcp };
+                system.mirror = on(2).then(|| "http://mirror.lab/ubuntu".to_owned());
+                node.address6 = on(1).then(|| "fd00::21/64".parse().unwrap());
+                if on(3) {
+                    node.disk = Some(DiskSelector { serial: Some("S3Z*".to_owned()), ..DiskSelector::default() });
+                    system.packages = vec!["htop".to_owned()];
+                    system.kernel_parameters = vec!["console=ttyS0".to_owned()];
+                }
+                let files = seed_files(&node, &system, &site()).unwrap();
+                let (_, text) = files.iter().find(|(name, _)| *name == "user-data").unwrap();
+                let found = netboot::lint::lint(text, release).findings;
+                assert!(found.is_empty(), "{release}: {found:#?}\n{text}");
+            }
+        }
+    }
+}
+
 /// The schema's `network` and `storage` say little: these are the rules that they leave out.
 #[test]
 fn what_the_schema_leaves_open_holds() {

@@ -1,9 +1,9 @@
 //! Each trap by itself, with its message; the sound examples; hostile texts.
 
 mod corpus;
+mod hostile;
 #[path = "../../tests/judges/mod.rs"]
 mod judges;
-mod hostile;
 mod traps;
 
 use super::{Finding, Severity, lint};

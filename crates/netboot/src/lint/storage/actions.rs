@@ -2,6 +2,7 @@
 //!
 //! Source: curtin's storage documentation, and the attributes that subiquity reads of it.
 
+use crate::disk_choice::UEFI_PLACEHOLDER;
 use crate::lint::shape::{Key, Shape, key, required};
 
 /// One kind of action.
@@ -56,7 +57,8 @@ const KINDS: &[Kind] = &[
             key("wipe", Shape::Choice(WIPES)),
             key("number", Shape::Int),
             key("preserve", Shape::Bool),
-            key("grub_device", Shape::Bool),
+            // The word is what provbuild itself writes: its preflight puts the right value there.
+            key("grub_device", Shape::BoolOr(UEFI_PLACEHOLDER)),
             key("name", Shape::Text),
             key("multipath", Shape::Text),
             key("offset", Shape::Any),

@@ -1,5 +1,6 @@
 //! A storage config: each action by its kind, and what the actions say of each other.
 
+use crate::disk_choice::UEFI_PLACEHOLDER;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ impl Action<'_> {
     }
 
     pub(super) fn is(&self, key: &str) -> bool {
-        self.node.get(key).is_some_and(|value| value.is(true))
+        self.node.get(key).is_some_and(|value| value.is(true) || value.text() == Some(UEFI_PLACEHOLDER))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Disk selectors (`match`): what fits no disk, and what fits any.
 
+use crate::disk_choice::PLACEHOLDER;
 use crate::lint::facts::Facts;
 use crate::lint::report::Report;
 use crate::lint::shape::{Shape, check as check_shape, key_shown, meant, shown};
@@ -105,7 +106,8 @@ fn check_value(path: &str, name: &str, value: &Node, text: &str, report: &mut Re
         // ID_SERIAL is MODEL_SERIAL on nearly every disk.
         "serial" => !text.contains('_'),
         "model" => !text.contains('_') && !text.bytes().any(|b| b.is_ascii_digit()),
-        "path" => !is_disk_path(text),
+        // What provbuild itself writes names no disk on purpose: its preflight puts the right one there.
+        "path" => text != PLACEHOLDER && !is_disk_path(text),
         _ => false,
     };
     if name == "model" && !globs && text.contains(' ') {
