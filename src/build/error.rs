@@ -29,7 +29,7 @@ pub enum BuildError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Arm(Vec<ArmError>),
     #[error(transparent)]
-    Media(#[from] MediaError),
+    Media(Box<MediaError>),
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
     #[error(transparent)]
@@ -59,7 +59,7 @@ impl BuildError {
             }
             // There, "no space" speaks of namespaces.
             BuildError::Rootfs(RootfsError::Sandbox(_)) => return false,
-            BuildError::Media(MediaError { reason: Reason::Fetch(FetchError::DiskFull(_)), .. }) => return true,
+            BuildError::Media(error) if matches!(error.reason, Reason::Fetch(FetchError::DiskFull(_))) => return true,
             BuildError::Fetch(FetchError::DiskFull(_)) | BuildError::Image(ImageError::HostDiskFull { .. }) => {
                 return true;
             }
@@ -75,6 +75,12 @@ impl BuildError {
             cause = error.source();
         }
         false
+    }
+}
+
+impl From<MediaError> for BuildError {
+    fn from(error: MediaError) -> Self {
+        BuildError::Media(Box::new(error))
     }
 }
 

@@ -40,7 +40,7 @@ impl From<&BuildError> for Exit {
         }
         match error {
             BuildError::Profile(_) | BuildError::Arm(_) => Exit::Profile,
-            BuildError::Media(error) => error.into(),
+            BuildError::Media(error) => (&**error).into(),
             BuildError::Lock { .. } | BuildError::Drift { .. } => Exit::Lock,
             BuildError::Fetch(error) => error.into(),
             BuildError::Rootfs(_) => Exit::Rootfs,
@@ -73,7 +73,7 @@ impl From<&FetchError> for Exit {
                 Exit::Unverified
             }
             FetchError::File { tried, .. } if altered(tried) => Exit::Unverified,
-            FetchError::Keyring(_) | FetchError::OtherFile { .. } => Exit::Unverified,
+            FetchError::Keyring(_) | FetchError::OtherFile(_) => Exit::Unverified,
             FetchError::DiskFull(_)
             | FetchError::Io { .. }
             | FetchError::StoreFormat { .. }

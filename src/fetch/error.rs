@@ -99,6 +99,17 @@ fn show_failed(failed: &[FailedPackage]) -> String {
     text
 }
 
+/// A file of this machine that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not {name}: its SHA-256 is {found}, the profile says {wanted}{}", .path.display(), note_text(.note))]
+pub struct OtherFile {
+    pub name: String,
+    pub path: PathBuf,
+    pub found: Digest,
+    pub wanted: Digest,
+    pub note: Option<String>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("no mirror gives a usable index of {suite}\n{tried}")]
@@ -111,8 +122,8 @@ pub enum FetchError {
     },
     #[error("{name} cannot be had\n{tried}")]
     File { name: String, tried: Tried },
-    #[error("{} is not {name}: its SHA-256 is {found}, the profile says {wanted}{}", .path.display(), note_text(.note))]
-    OtherFile { name: String, path: PathBuf, found: Digest, wanted: Digest, note: Option<String> },
+    #[error(transparent)]
+    OtherFile(Box<OtherFile>),
     #[error("no mirror is known for {0}")]
     NoMirrors(String),
     #[error("{0} is not in the store, and the network may not be used")]
@@ -188,7 +199,7 @@ impl Remedy for FetchError {
                  with `path`"
                     .to_owned()
             }
-            FetchError::OtherFile { .. } => {
+            FetchError::OtherFile(_) => {
                 "download it again, or write the digest that the publisher's SHA256SUMS has for it".to_owned()
             }
             FetchError::NoMirrors(_) => "name one in `distribution.mirrors`".to_owned(),

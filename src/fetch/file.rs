@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::download::{Downloader, Failed, Wanted};
-use super::error::{FetchError, MirrorError, Tried};
+use super::error::{FetchError, MirrorError, OtherFile, Tried};
 use super::mirrors::shown;
 use super::store::Store;
 use super::transport::{Network, Transport};
@@ -90,7 +90,8 @@ impl<'a> FileFetcher<'a> {
         if found != request.sha256 {
             let note = (request.diagnose)(&mut source);
             let (name, path) = (request.name.to_owned(), path.to_owned());
-            return Err(FetchError::OtherFile { name, path, found, wanted: request.sha256, note });
+            let other = OtherFile { name, path, found, wanted: request.sha256, note };
+            return Err(FetchError::OtherFile(Box::new(other)));
         }
         self.store.adopt(&aside, &found)
     }

@@ -12,7 +12,7 @@ mod mirrors;
 mod store;
 mod transport;
 
-pub use error::{FailedPackage, FetchError, MirrorError, Tried};
+pub use error::{FailedPackage, FetchError, MirrorError, OtherFile, Tried};
 pub use fetcher::{DEFAULT_JOBS, FetchedPackage, Fetcher};
 pub use file::{FileFetcher, FileRequest};
 pub use host_apt::HostApt;

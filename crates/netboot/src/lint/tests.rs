@@ -19,7 +19,7 @@ fn document(sections: &[&str]) -> String {
         ("storage:", "storage: {layout: {name: direct, match: {serial: '*1234'}}}\n"),
         ("identity:", IDENTITY),
     ];
-    let added = needed.iter().filter(|(name, _)| !given(name) && !(*name == "identity:" && given("user-data:")));
+    let added = needed.iter().filter(|(name, _)| !(given(name) || *name == "identity:" && given("user-data:")));
     for section in added.map(|(_, text)| text).chain(sections) {
         section.lines().for_each(|line| text += &format!("  {line}\n"));
     }
