@@ -73,7 +73,8 @@ impl Installation {
     ///
     /// For Debian: `auto=true priority=critical` defers the questions that come before the network and asks only what nothing
     /// answers (installation guide, B.2.3), `url=` is the preseed file, `interface=MAC` the NIC (netcfg takes a MAC),
-    /// `hostname=` and `domain=` keep it from asking DNS.
+    /// `hostname=` and `domain=` keep it from asking DNS. Without a router netcfg asks whether to go on, and for
+    /// name servers, before it can fetch the preseed file: `netcfg/no_default_route=` and `netcfg/get_nameservers=` answer.
     ///
     /// The profile's kernel parameters come last. After `---` debian-installer also gives them to the installed system
     /// (user-params); for Ubuntu the seed does that, since a node that starts from a CD has no line of ours.
@@ -99,6 +100,10 @@ impl Installation {
                 words.push(format!("interface={}", node.mac));
                 words.push(format!("hostname={}", node.hostname));
                 words.push(format!("domain={}", site.domain));
+                if site.gateway.is_none() {
+                    words.push("netcfg/no_default_route=true".to_owned());
+                    words.push(format!("netcfg/get_nameservers={}", site.server));
+                }
                 words.extend((!system.kernel_parameters.is_empty()).then(|| "---".to_owned()));
                 words
             }
