@@ -284,6 +284,7 @@ fn sandbox_the_preflight_edits_what_subiquity_writes() {
                 std::fs::write(path, text).unwrap();
             };
             write("proc/self/mountinfo", "22 1 0:21 / / rw - tmpfs tmpfs rw\n");
+            write("sys/class/net/eno1/address", "52:54:00:12:34:56\n");
             for (name, number, serial) in [("sda", "8:0", "other"), ("sdb", "8:16", "it's \"odd\"; $(x) *something* ")]
             {
                 write(&format!("sys/block/{name}/dev"), number);

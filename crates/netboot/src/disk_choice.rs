@@ -1,17 +1,19 @@
 //! The preflight: the installer's own look at the disks, right before one is erased.
 //!
-//! In: a node's [`DiskSelector`]. Out: a POSIX shell script that runs in the installer's environment (disk_choice.sh), and
+//! In: a node with its [`DiskSelector`]. Out: a POSIX shell script that runs in the installer's environment (disk_choice.sh), and
 //! ends with `found` set to the one disk that every given field matches, or stops the installation, naming the selector
 //! and all disks. It applies what no installer can say itself (sizes, WWN, links below /dev/disk), leaves out whatever
-//! the installer runs from, and is the only source of the disk's name: what the installer reads has a placeholder that is
+//! the installer runs from, refuses a disk whose RAID or volumes reach over other disks, and refuses to run on another
+//! machine than the node. It is the only source of the disk's name: what the installer reads has a placeholder that is
 //! no disk. Should the script not run, nothing is erased.
 //!
-//! A node without a selector has consented to "its disk": with one disk there is no doubt, with several the script stops.
+//! A node without a selector has consented to "its disk": with one disk there is no doubt; with several, be they broken or
+//! read-only, the script stops, and a disk that can be removed is never meant.
 
 use std::fmt::Write as _;
 
-use crate::DiskSelector;
 use crate::shell::quote;
+use crate::{DiskSelector, Node};
 
 /// Stands in the documents where the disk's name will be. No device has this name.
 pub(crate) const PLACEHOLDER: &str = "/dev/provbuild-disk";
@@ -33,7 +35,8 @@ pub(crate) enum Told {
 }
 
 /// The script without what tells the installer.
-pub(crate) fn script(disk: Option<&DiskSelector>, told: Told) -> String {
+pub(crate) fn script(node: &Node, told: Told) -> String {
+    let disk = node.disk.as_ref();
     let none = DiskSelector::default();
     let selector = disk.unwrap_or(&none);
     let DiskSelector { serial, model, vendor, wwn, path, min_size, max_size, ssd } = selector;
@@ -47,12 +50,13 @@ pub(crate) fn script(disk: Option<&DiskSelector>, told: Told) -> String {
         ("min_sectors", min_size.map(|bytes| number(bytes.div_ceil(SECTOR)))),
         ("max_sectors", max_size.map(|bytes| number(bytes / SECTOR))),
         ("want_ssd", ssd.map(|ssd| u8::from(ssd).to_string())),
+        ("only_disk", disk.is_none().then(|| "yes".to_owned())),
     ];
     let selector = disk.map_or_else(|| "which is \"the only disk\" as none is written".to_owned(), describe);
     // The environment of the installer may not stand in for what the selector leaves out.
     let mut script = format!("unset {}\n", wanted.each_ref().map(|(name, _)| *name).join(" "));
     let installer = if told == Told::Subiquity { "ubuntu" } else { "debian" };
-    let _ = writeln!(script, "installer={installer} selector={}", quote(&selector));
+    let _ = writeln!(script, "installer={installer} own_mac={} selector={}", node.mac, quote(&selector));
     for (name, value) in wanted.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
         let _ = writeln!(script, "{name}={}", quote(value));
     }
@@ -76,7 +80,7 @@ fn describe(selector: &DiskSelector) -> String {
 ///
 /// The name is the kernel's: it is the same until the next boot, and subiquity compares it with the device's own name. It
 /// probes the disks after this.
-pub(crate) fn for_subiquity(disk: Option<&DiskSelector>) -> String {
+pub(crate) fn for_subiquity(node: &Node) -> String {
     // The placeholders are put together here, so that this text, itself a part of the file, has none.
     const TELL: &str = r#"
 file=$root/autoinstall.yaml
@@ -89,7 +93,7 @@ sed -e "s|^\([- ]*path: \)$mark\$|\1$found|" -e "s|^\([- ]*grub_device: \)provbu
 mv "$file.new" "$file" || stop "$file cannot be rewritten"
 grep -q "^[- ]*path: $found\$" "$file" || stop "$file does not name $found"
 "#;
-    script(disk, Told::Subiquity) + TELL
+    script(node, Told::Subiquity) + TELL
 }
 
 #[cfg(test)]

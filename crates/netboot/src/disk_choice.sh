@@ -1,8 +1,9 @@
 # Finds the one disk of this machine that may be erased. It runs in Ubuntu's and in Debian's installer, as root, before
 # the disk is touched; it reads /sys, udev's database and the mounts only, with what busybox has.
 #
-# Set above: installer, selector (in words), and what is wanted, each only where the selector has it: want_serial,
-# want_model, want_vendor, want_wwn, want_path (globs), min_sectors, max_sectors, want_ssd (1 or 0).
+# Set above: installer, own_mac (of the node), selector (in words), and what is wanted, each only where the selector has
+# it: want_serial, want_model, want_vendor, want_wwn, want_path (globs), min_sectors, max_sectors, want_ssd (1 or 0); or
+# only_disk, where there is no selector.
 # PROVBUILD_ROOT is a prefix of every path, for tests.
 root=${PROVBUILD_ROOT:-}
 newline='
@@ -54,8 +55,8 @@ unfit() {
     if [ "$(line_of "$1/ro")" = 1 ]; then echo 'read-only'; return; fi
     case $(property "$2" ID_FS_TYPE) in iso9660) echo 'an installation medium'; return ;; esac
     case $(property "$2" ID_FS_LABEL) in cidata | CIDATA) echo 'a seed of cloud-init'; return ;; esac
-    for device in "$1/dev" "$1"/*/dev; do
-        number=$(line_of "$device")
+    for device in $(stack "${1##*/}"); do
+        number=$(line_of "$(folder_of "$device")/dev")
         [ -n "$number" ] || continue
         # proc_pid_mountinfo(5): the third field is the device.
         while read -r _ _ mounted _; do
@@ -64,10 +65,91 @@ unfit() {
     done
 }
 
+# The folder in /sys of a disk, a partition or a device made of them.
+folder_of() {
+    for candidate in "$root/sys/block/$1" "$root"/sys/block/*/"$1"; do
+        if [ -r "$candidate/dev" ]; then echo "$candidate"; return; fi
+    done
+}
+
+# The disk, its partitions, and what is made of them (RAID, volumes, encryption), by name.
+stack() {
+    todo=$1 all=
+    for part in "$root/sys/block/$1/$1"*; do
+        [ ! -r "$part/dev" ] || todo="$todo ${part##*/}"
+    done
+    while [ -n "$todo" ]; do
+        next=${todo%% *}
+        case $todo in *' '*) todo=${todo#* } ;; *) todo= ;; esac
+        case " $all " in *" $next "*) continue ;; esac
+        all="${all:+$all }$next"
+        for holder in "$(folder_of "$next")"/holders/*; do
+            [ ! -e "$holder" ] || todo="${todo:+$todo }${holder##*/}"
+        done
+    done
+    echo "$all"
+}
+
+# Stops where erasing the disk $1 would destroy what other disks hold: installers dissolve a RAID or a volume group as a
+# whole, on all of its disks.
+must_stand_alone() {
+    own=$(stack "$1")
+    for device in $own; do
+        for slave in "$(folder_of "$device")"/slaves/*; do
+            [ -e "$slave" ] || continue
+            case " $own " in
+                *" ${slave##*/} "*) ;;
+                *) stop "/dev/$1 is a part of $device together with ${slave##*/}: take that apart first; $disks" ;;
+            esac
+        done
+    done
+    # What is not assembled has no holders yet, but the installers assemble it.
+    for device in $own; do
+        database=$root/run/udev/data/b$(line_of "$(folder_of "$device")/dev")
+        kind=$(property "$database" ID_FS_TYPE)
+        case $kind in *_raid_member | btrfs | zfs_member | bcache) ;; *) continue ;; esac
+        uuid=$(property "$database" ID_FS_UUID)
+        [ -n "$uuid" ] || continue
+        for other in "$root"/sys/block/*/dev "$root"/sys/block/*/*/dev; do
+            other_folder=${other%/dev}
+            case " $own " in *" ${other_folder##*/} "*) continue ;; esac
+            case ${other_folder##*/} in dm-* | md*) continue ;; esac
+            [ "$(property "$root/run/udev/data/b$(line_of "$other")" ID_FS_UUID)" != "$uuid" ] ||
+                stop "/dev/$1 and ${other_folder##*/} are parts of the same $kind: take that apart first; $disks"
+        done
+    done
+    if [ -z "$root" ] && command -v pvs >/dev/null 2>&1; then
+        for device in $own; do
+            group=$(pvs --noheadings -o vg_name "/dev/$device" 2>/dev/null | tr -d ' ')
+            [ -n "$group" ] || continue
+            for volume in $(pvs --noheadings -o pv_name -S "vg_name=$group" 2>/dev/null); do
+                case " $own " in
+                    *" ${volume#/dev/} "*) ;;
+                    *) stop "/dev/$1 and $volume hold the volume group $group: take that apart first; $disks" ;;
+                esac
+            done
+        done
+    fi
+    # partman looks for a disk's arrays and volumes by how names begin: of sda it takes those of sdaa as well.
+    if [ "$installer" = debian ]; then
+        for other in "$root"/sys/block/*; do
+            case ${other##*/} in
+                "$1"?*) stop "partman would take /dev/${other##*/} for a part of /dev/$1; $disks" ;;
+            esac
+        done
+    fi
+}
+
 if [ -z "$root" ] && command -v udevadm >/dev/null 2>&1; then udevadm settle --timeout=60 || :; fi
 [ -r "$root/proc/self/mountinfo" ] || stop 'the mounts of this machine cannot be read'
 
-found= count=0 seen=
+own=
+for card in "$root"/sys/class/net/*/address; do
+    [ "$(line_of "$card")" != "$own_mac" ] || own=yes
+done
+[ -n "$own" ] || stop "this machine is another one: it has no network card with the address $own_mac"
+
+found= count=0 seen= broken=
 for folder in "$root"/sys/block/*; do
     name=${folder##*/}
     case $name in
@@ -75,7 +157,13 @@ for folder in "$root"/sys/block/*; do
     esac
     number=$(line_of "$folder/dev") sectors=$(line_of "$folder/size")
     case $number in '' | *[!0-9:]*) continue ;; esac
-    case $sectors in '' | 0 | *[!0-9]*) continue ;; esac
+    case $sectors in '' | *[!0-9]*) continue ;; esac
+    removable=$(line_of "$folder/removable")
+    if [ "$sectors" = 0 ]; then
+        # An empty card reader says that its medium can be removed; a disk that has none is broken.
+        if [ "$removable" != 1 ]; then broken="$broken /dev/$name" seen="$seen$newline    /dev/$name: empty or broken"; fi
+        continue
+    fi
     if [ "$(line_of "$folder/hidden")" = 1 ]; then continue; fi
     # The kernel writes a slash of a device's name as an exclamation mark in /sys.
     node=/dev/$(printf '%s' "$name" | tr '!' '/')
@@ -96,7 +184,14 @@ for folder in "$root"/sys/block/*; do
     reason=$(unfit "$folder" "$udev")
     if [ -n "$reason" ]; then
         seen="$seen (left out: $reason)"
+        if [ "$reason" = read-only ]; then broken="$broken $node"; fi
         continue
+    fi
+    if [ -n "${only_disk+given}" ]; then
+        if [ "$removable" = 1 ] || [ "$(property "$udev" ID_BUS)" = usb ]; then
+            seen="$seen (left out: it can be removed)"
+            continue
+        fi
     fi
     [ -z "${want_serial+given}" ] || matches "$want_serial" "$serials" || continue
     [ -z "${want_model+given}" ] || matches "$want_model" "$models" || continue
@@ -115,4 +210,9 @@ case $count in
     *) stop "$count disks match the node's selector, $selector, and one must; $disks" ;;
 esac
 case $found in *[!A-Za-z0-9/_.-]*) stop "the disk's name is strange: $found" ;; esac
+# The disk that is left need not be the one that was meant.
+if [ -n "${only_disk+given}" ] && [ -n "$broken" ]; then
+    stop "without a selector the node must have one disk, and$broken is there as well, though it cannot be used; $disks"
+fi
+must_stand_alone "$(printf '%s' "${found#/dev/}" | tr '/' '!')"
 say "the system goes to $found; $disks"

@@ -46,6 +46,8 @@ mod tempdir {
 impl Machine {
     fn new() -> Self {
         let machine = Machine { root: tempdir::Folder::new() };
+        machine.write("sys/class/net/lo/address", "00:00:00:00:00:00\n");
+        machine.write("sys/class/net/eno1/address", "52:54:00:12:34:56\n");
         machine.write("proc/self/mountinfo", "22 1 0:21 / / rw - tmpfs tmpfs rw\n");
         machine.write(
             "autoinstall.yaml",
@@ -91,7 +93,7 @@ impl Machine {
         let answer = |shell: &[&str]| {
             let output = Command::new(shell[0])
                 .args(&shell[1..])
-                .args(["-c", &for_subiquity(disk)])
+                .args(["-c", &for_subiquity(&node_with(disk))])
                 .env("PROVBUILD_ROOT", self.root.as_os_str())
                 .env("want_serial", "from the environment")
                 .output()
@@ -112,6 +114,12 @@ impl Machine {
         }
         first
     }
+}
+
+fn node_with(disk: Option<&DiskSelector>) -> Node {
+    let mut node = crate::inventory::tests::node("node1", "52:54:00:12:34:56", "10.10.1.21");
+    node.disk = disk.cloned();
+    node
 }
 
 fn selector(set: impl FnOnce(&mut DiskSelector)) -> DiskSelector {
@@ -199,6 +207,108 @@ fn none_and_several_stop() {
 }
 
 #[test]
+fn another_machine_is_left_alone() {
+    let machine = two_disks();
+    let target = selector(|s| s.serial = Some("S3Z8".into()));
+    assert!(machine.choose(Some(&target)).is_ok());
+    machine.write("sys/class/net/eno1/address", "52:54:00:12:34:57\n");
+    let message = machine.choose(Some(&target)).unwrap_err();
+    assert_eq!(
+        message,
+        "provbuild: STOPPED, nothing was erased: this machine is another one: it has no network card with the address \
+         52:54:00:12:34:56\n"
+    );
+}
+
+#[test]
+fn without_a_selector_a_disk_that_cannot_be_used_or_may_be_removed_is_no_reason_for_the_other() {
+    let broken = |prepare: &dyn Fn(&Machine)| {
+        let machine = Machine::new();
+        machine.disk("sda", "8:0", 100, true, "").disk("sdb", "8:16", 100, true, "");
+        assert!(machine.choose(None).is_err(), "two disks");
+        prepare(&machine);
+        machine.choose(None)
+    };
+    for stopped in [
+        broken(&|machine| machine.write("sys/block/sda/ro", "1\n")),
+        broken(&|machine| machine.write("sys/block/sda/size", "0\n")),
+    ] {
+        let message = stopped.unwrap_err();
+        assert!(message.contains("and /dev/sda is there as well, though it cannot be used"), "{message}");
+    }
+    // A card reader without a card, and a stick.
+    let reader = broken(&|machine| {
+        machine.write("sys/block/sda/size", "0\n");
+        machine.write("sys/block/sda/removable", "1\n");
+    });
+    assert_eq!(reader, Ok("/dev/sdb".to_owned()));
+    assert_eq!(broken(&|machine| machine.write("run/udev/data/b8:0", "E:ID_BUS=usb\n")), Ok("/dev/sdb".to_owned()));
+    let stick = Machine::new();
+    stick.disk("sda", "8:0", 100, true, "E:ID_BUS=usb\nE:ID_SERIAL_SHORT=STICK\n");
+    assert!(stick.choose(None).unwrap_err().contains("no disk matches"));
+    assert_eq!(stick.choose(Some(&selector(|s| s.serial = Some("STICK".into())))), Ok("/dev/sda".to_owned()));
+}
+
+#[test]
+fn a_disk_whose_array_reaches_over_others_is_refused() {
+    let target = selector(|s| s.serial = Some("OS1".into()));
+    let machine = || {
+        let machine = Machine::new();
+        machine.disk("sda", "8:0", 100, true, "E:ID_SERIAL_SHORT=OS1\n").disk("sdb", "8:16", 100, true, "");
+        for (disk, number) in [("sda", "8:1"), ("sdb", "8:17")] {
+            machine.write(&format!("sys/block/{disk}/{disk}1/dev"), &format!("{number}\n"));
+        }
+        machine
+    };
+    assert_eq!(machine().choose(Some(&target)), Ok("/dev/sda".to_owned()));
+
+    // Assembled: md0 on a partition of each, and a volume on md0.
+    let assembled = machine();
+    assembled.write("sys/block/md0/dev", "9:0\n");
+    assembled.write("sys/block/dm-0/dev", "253:0\n");
+    assembled.write("sys/block/sda/sda1/holders/md0", "");
+    assembled.write("sys/block/md0/slaves/sda1", "");
+    assembled.write("sys/block/md0/holders/dm-0", "");
+    assembled.write("sys/block/dm-0/slaves/md0", "");
+    assert_eq!(assembled.choose(Some(&target)), Ok("/dev/sda".to_owned()), "all of it is on this disk");
+    assembled.write("sys/block/md0/slaves/sdb1", "");
+    let message = assembled.choose(Some(&target)).unwrap_err();
+    assert!(message.contains("/dev/sda is a part of md0 together with sdb1"), "{message}");
+
+    // Mounted through it.
+    let mounted = machine();
+    mounted.write("sys/block/dm-0/dev", "253:0\n");
+    mounted.write("sys/block/sda/sda1/holders/dm-0", "");
+    mounted.write("sys/block/dm-0/slaves/sda1", "");
+    mounted.write("proc/self/mountinfo", "22 1 0:21 / / rw - tmpfs tmpfs rw\n30 22 253:0 / /cdrom ro - iso9660 x ro\n");
+    let message = mounted.choose(Some(&target)).unwrap_err();
+    assert!(message.contains("in use by the installer"), "{message}");
+
+    // Not assembled: only what udev read from the members tells.
+    let dormant = machine();
+    for number in ["8:1", "8:17"] {
+        dormant.write(&format!("run/udev/data/b{number}"), "E:ID_FS_TYPE=linux_raid_member\nE:ID_FS_UUID=abc-1\n");
+    }
+    let message = dormant.choose(Some(&target)).unwrap_err();
+    assert!(message.contains("/dev/sda and sdb1 are parts of the same linux_raid_member"), "{message}");
+    dormant.write("run/udev/data/b8:17", "E:ID_FS_TYPE=linux_raid_member\nE:ID_FS_UUID=abc-2\n");
+    assert_eq!(dormant.choose(Some(&target)), Ok("/dev/sda".to_owned()));
+
+    // Debian's partitioner compares names by their beginning.
+    let many = machine();
+    many.disk("sdaa", "65:160", 100, true, "");
+    assert_eq!(many.choose(Some(&target)), Ok("/dev/sda".to_owned()));
+    let script = script(&node_with(Some(&target)), Told::Debian);
+    let run = |script: &str| {
+        // As there it would wait for ever, the test only looks at what is said.
+        let script = script.replace("while :; do sleep 60; done", "exit 1");
+        let output = Command::new("dash").args(["-c", &script]).env("PROVBUILD_ROOT", many.root.as_os_str()).output();
+        String::from_utf8(output.unwrap().stderr).unwrap()
+    };
+    assert!(run(&script).contains("partman would take /dev/sdaa for a part of /dev/sda"));
+}
+
+#[test]
 fn without_a_selector_the_only_disk_is_meant() {
     let machine = Machine::new();
     let none = machine.choose(None).unwrap_err();
@@ -220,6 +330,7 @@ fn what_is_no_target_is_left_out() {
     }
     machine.write("sys/block/nvme0c1n1/hidden", "1\n");
     machine.write("sys/block/sdz/size", "0\n");
+    machine.write("sys/block/sdz/removable", "1\n");
     // The medium that the installer runs from: a partition of it is mounted.
     machine.disk("sdb", "8:16", 30, false, "");
     machine.write("sys/block/sdb/sdb1/dev", "8:17\n");
@@ -229,9 +340,9 @@ fn what_is_no_target_is_left_out() {
     );
     machine.disk("sdc", "8:32", 30, false, "E:ID_FS_TYPE=iso9660\n");
     machine.disk("sdd", "8:48", 30, false, "E:ID_FS_LABEL=cidata\n");
+    assert_eq!(machine.choose(None), Ok("/dev/vda".to_owned()));
     machine.disk("sde", "8:64", 30, false, "");
     machine.write("sys/block/sde/ro", "1\n");
-    assert_eq!(machine.choose(None), Ok("/dev/vda".to_owned()));
     let message = machine.choose(Some(&selector(|s| s.max_size = Some(30 << 30)))).unwrap_err();
     insta::assert_snapshot!(message, @r"
     provbuild: STOPPED, nothing was erased: no disk matches the node's selector, { max-size = 32212254720 bytes }; the disks of this machine are:
@@ -296,5 +407,5 @@ fn grub_goes_onto_the_esp_of_uefi_machines_only() {
 /// What the script edits is made of the same document, script and all: it must not find itself.
 #[test]
 fn the_script_has_no_placeholder() {
-    assert!(!for_subiquity(None).contains(PLACEHOLDER));
+    assert!(!for_subiquity(&node_with(None)).contains(PLACEHOLDER));
 }

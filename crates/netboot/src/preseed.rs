@@ -196,7 +196,7 @@ fn early(node: &Node, system: &System) -> Result<String, SeedError> {
         // A command that fails ends the installation; the line in preseed.cfg then waits.
         let _ = writeln!(script, "sh -c {} || exit 1", quote(command));
     }
-    script.push_str(&disk_choice::script(node.disk.as_ref(), Told::Debian));
+    script.push_str(&disk_choice::script(node, Told::Debian));
     let (bios, efi) = (recipe(&system.storage, Firmware::Bios)?, recipe(&system.storage, Firmware::Efi)?);
     let _ = write!(
         script,

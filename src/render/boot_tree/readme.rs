@@ -17,10 +17,12 @@ pub(super) fn text(profile: &Profile, armed: &Armed) -> String {
 The appliance serves its own copy of this tree, in which nobody is armed. To serve this one from another machine, give
 that machine the address {address} on the nodes' network, install dnsmasq, nginx and nftables, and run as root:
 
-    mkdir -p {SERVED} && cp -r tftp http {SERVED}/
+    rm -rf {SERVED}/tftp {SERVED}/http && mkdir -p {SERVED} && cp -r tftp http {SERVED}/
     cp dnsmasq.conf /etc/dnsmasq.d/provbuild.conf
     cp nginx.conf /etc/nginx/sites-enabled/provbuild.conf
     systemctl restart dnsmasq nginx
+
+The old files go first: what a former tree has armed would else stay armed beside the new one.
 
 `nftables.conf` filters and, where the profile says so, masquerades the nodes' traffic. It replaces only the table
 `inet provbuild`. Set the two interface names on its first lines, read it, then load it with `nft -f nftables.conf`;

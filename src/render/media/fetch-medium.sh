@@ -24,7 +24,7 @@ has_digest() {
 
 # Prints the HTTP status.
 download() {
-    curl --write-out '%{http_code}' --fail --location --silent --show-error --proto '=http,https' --proto-redir '=http,https' \
+    curl --write-out '%{http_code}' --fail --globoff --location --silent --show-error --proto '=http,https' --proto-redir '=http,https' \
         --connect-timeout 30 --speed-limit 1024 --speed-time 60 --output "$partial" "$@" -- "$URL"
 }
 

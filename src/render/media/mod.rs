@@ -69,7 +69,8 @@ fn parameters(name: &str, installer: &Installer, medium: &Medium, url: &str) -> 
     text
 }
 
-/// It may take an hour and must hold up nothing: the boot does not wait for it. It tries again until it has succeeded.
+/// It may take an hour and must hold up nothing: the boot does not wait for it. It tries again until it has succeeded, less
+/// and less often: a publisher who has replaced the file is not asked for gigabytes every half minute.
 fn unit(name: &str, file: &str) -> String {
     format!(
         "[Unit]
@@ -84,6 +85,8 @@ RemainAfterExit=yes
 ExecStart={SCRIPT} {file} {STATE}/media
 Restart=on-failure
 RestartSec=30
+RestartSteps=8
+RestartMaxDelaySec=1h
 NoNewPrivileges=yes
 ProtectHome=yes
 ProtectSystem=strict

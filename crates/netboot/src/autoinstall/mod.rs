@@ -61,7 +61,7 @@ impl SeedDocuments {
         let name = node.hostname.as_str();
         let mut early_commands: Vec<&str> = system.early_commands.iter().map(String::as_str).collect();
         // Last: nothing that the profile does may change which disk it finds.
-        let preflight = disk_choice::for_subiquity(node.disk.as_ref());
+        let preflight = disk_choice::for_subiquity(node);
         early_commands.push(&preflight);
         let mut late_commands: Vec<&str> = Vec::new();
         let kernel_command = kernel_command(&system.kernel_parameters);
