@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use provbuild::manifest::Manifest;
+use provbuild::vocab::Digest;
 
 use crate::client::{Asks, Client};
 use crate::common::project::Project;
@@ -17,6 +18,12 @@ const BOOT: Duration = Duration::from_secs(480);
 const LOGIN: Duration = Duration::from_secs(240);
 
 const SERVER: &str = "10.10.1.1";
+/// The host, as QEMU's user network shows it: the lab.
+const UPLINK: &str = "10.0.2.2";
+/// Port of a publisher of media there.
+const PUBLISHER: u16 = 8099;
+const KERNEL: &str = "not really a kernel\n";
+
 pub(crate) struct Appliance {
     directory: PathBuf,
     pub(crate) manifest: Manifest,
@@ -36,10 +43,36 @@ pub(crate) fn appliance() -> &'static Appliance {
         }
         let public = std::fs::read_to_string(directory.join("key.pub")).unwrap();
         let user = format!("\n[appliance.users.tester]\nsudo = true\nssh-keys = [{:?}]\n", public.trim());
-        let project = Project::new("vm-test", &["qcow2", "vmdk"], &user);
+        let sha256 = Digest::of(&std::fs::read(netboot(&directory)).unwrap());
+        let installer = format!(
+            "\n[installer.trixie]\ndistribution = \"debian\"\nrelease = \"13\"\n\
+             netboot = {{ url = \"http://{UPLINK}:{PUBLISHER}/netboot.tar.gz\", sha256 = \"{sha256}\" }}\n"
+        );
+        let project = Project::new("vm-test", &["qcow2", "vmdk"], &format!("{user}{installer}"));
         let manifest = project.built(&[]);
         Appliance { directory: project.out(), manifest, key }
     })
+}
+
+/// A stand-in for debian-installer's archive, with a kernel that is only some text, where a publisher in the lab has it.
+fn netboot(directory: &Path) -> PathBuf {
+    let (tree, www) = (directory.join("netboot"), directory.join("www"));
+    for (name, text) in [
+        ("version.info", "Debian version:  13 (trixie)\n"),
+        ("debian-installer/amd64/linux", KERNEL),
+        ("debian-installer/amd64/initrd.gz", "not really an initrd\n"),
+    ] {
+        let path = tree.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    std::fs::create_dir_all(&www).unwrap();
+    let archive = www.join("netboot.tar.gz");
+    // The same bytes each time, or the appliance would be built anew.
+    let pack = "tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw -c . | gzip -n -c";
+    let command = format!("cd '{}' && {pack} > '{}'", tree.display(), archive.display());
+    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    archive
 }
 
 impl Appliance {
@@ -84,6 +117,10 @@ impl Appliance {
 fn vm_the_appliance_boots_and_serves_its_nodes() {
     let appliance = appliance();
     let lab = Lab::new("appliance", 2);
+    let www = appliance.directory.parent().and_then(Path::parent).unwrap().join("www");
+    let port = PUBLISHER.to_string();
+    let mut publisher =
+        lab.command("timeout").args(["1200", "busybox", "httpd", "-f", "-p", &port, "-h"]).arg(&www).spawn().unwrap();
     let mut machine = Machine::start(&lab, &appliance.spec("appliance", "vm-test.qcow2", Bus::Nvme, Firmware::Uefi));
     appliance.wait_until_it_runs(&mut machine);
     assert_eq!(appliance.secure_boot(&machine), "0");
@@ -110,6 +147,18 @@ fn vm_the_appliance_boots_and_serves_its_nodes() {
     let script = String::from_utf8(client.http("http://10.10.1.1/nodes/52-54-00-aa-00-01.ipxe").unwrap()).unwrap();
     assert!(script.starts_with("#!ipxe\n# node1 "), "{script}");
     client.http("http://10.10.1.1/nodes/52-54-00-aa-00-99.ipxe").unwrap_err();
+
+    // The medium that the appliance was told to fetch: its own unit has fetched and verified it onto the state, and both
+    // servers follow the links to it.
+    machine.wait_until("the installer's medium", LOGIN, |machine| {
+        machine.ssh(&appliance.key, "test -e /var/lib/provbuild/media/trixie/vmlinuz").is_ok()
+    });
+    assert_eq!(client.http("http://10.10.1.1/media/trixie/vmlinuz").unwrap(), KERNEL.as_bytes());
+    assert_eq!(client.tftp(SERVER, "media/trixie/vmlinuz").unwrap(), KERNEL.as_bytes());
+    let said = machine.ssh(&appliance.key, "sudo journalctl --boot --no-pager --unit=provbuild-medium-trixie").unwrap();
+    assert!(said.contains("trixie: verified and ready"), "{said}");
+    let _ = publisher.kill();
+    let _ = publisher.wait();
 
     // A machine that nobody knows gets a dynamic address, and the same first script.
     let stranger = Client::new(&lab, "52:54:00:aa:00:99").dhcp(Asks::Ipxe).unwrap();
