@@ -5,9 +5,39 @@ use super::facts::{Facts, RESERVED_USERS};
 use super::report::Report;
 use super::shape::shown;
 use super::ssh_key;
-use super::yaml::{Node, Value};
+use super::yaml::{Entry, Node, Value};
 use crate::Hostname;
 use crate::crypt::{self, Refusal};
+use crate::suggest::nearest;
+
+/// Keys of one of cloud-init's `users`. Source: cloud-init's module reference, "Users and Groups".
+const USER_KEYS: &[&str] = &[
+    "name",
+    "create_groups",
+    "doas",
+    "expiredate",
+    "gecos",
+    "groups",
+    "hashed_passwd",
+    "homedir",
+    "inactive",
+    "lock_passwd",
+    "no_create_home",
+    "no_log_init",
+    "no_user_group",
+    "passwd",
+    "plain_text_passwd",
+    "primary_group",
+    "selinux_user",
+    "shell",
+    "snapuser",
+    "ssh_authorized_keys",
+    "ssh_import_id",
+    "ssh_redirect_user",
+    "sudo",
+    "system",
+    "uid",
+];
 
 pub(super) fn check(sections: &Sections<'_>, facts: &Facts, report: &mut Report<'_>) {
     let user_data = sections.get("user-data");
@@ -34,7 +64,68 @@ pub(super) fn check(sections: &Sections<'_>, facts: &Facts, report: &mut Report<
     if let Some(data) = user_data {
         check_users(data, report);
     }
-    check_ssh(sections, report);
+    let shut = check_way_in(sections, report);
+    check_ssh(sections, shut, report);
+}
+
+/// The users of cloud-init where no `identity` makes one: whether one of them can log in. True if none can.
+fn check_way_in(sections: &Sections<'_>, report: &mut Report<'_>) -> bool {
+    let Some(data) = sections.get("user-data") else { return false };
+    let others = ["identity", "active-directory"].into_iter().any(|name| sections.get(name).is_some());
+    let Some(users) = data.get("users").and_then(Node::list) else { return false };
+    if others || sections.asks("identity") {
+        return false;
+    }
+    let default = users.iter().any(|user| user.text() == Some("default"));
+    let ssh_keys = sections.get("ssh").and_then(|ssh| ssh.entry("authorized-keys"));
+    let keys: Vec<&Entry> = [ssh_keys, data.entry("ssh_authorized_keys"), data.entry("ssh_import_id")]
+        .into_iter()
+        .flatten()
+        .filter(|keys| is_filled(&keys.value))
+        .collect();
+    for entry in keys.iter().filter(|_| !default) {
+        report
+            .warning(
+                &entry.key.range,
+                "these keys are for cloud-init's default user, and 'user-data.users' does not make it: nobody gets them",
+            )
+            .help("write them as 'ssh_authorized_keys' of a user, or add 'default' to 'users'");
+    }
+    let of_default = default && (!keys.is_empty() || data.entry("password").is_some());
+    // It sets passwords of users by their names.
+    let set = data.get("chpasswd").is_some_and(|set| ["list", "users"].iter().any(|key| set.entry(key).is_some()));
+    let shut = !of_default && !set && !users.iter().any(|user| can_log_in(user));
+    if shut {
+        let place = data.entry("users").map_or_else(|| sections.at("user-data"), |users| users.key.range.clone());
+        report
+            .warning(&place, "none of the 'users' has a key, or a password that is not locked: nobody can log in")
+            .help("add 'ssh_authorized_keys' to one of them, or 'passwd' with 'lock_passwd: false'");
+    }
+    shut
+}
+
+fn is_filled(keys: &Node) -> bool {
+    keys.list().map_or(keys.text().is_some(), |keys| !keys.is_empty())
+}
+
+/// By a key, or at the console by a password.
+fn can_log_in(user: &Node) -> bool {
+    let password = ["passwd", "hashed_passwd", "plain_text_passwd"].into_iter().any(|key| field(user, key).is_some());
+    // An account of Ubuntu's single sign-on brings its keys.
+    has_key(user)
+        || field(user, "snapuser").is_some()
+        || password && field(user, "lock_passwd").is_some_and(|lock| lock.value.is(false))
+}
+
+fn has_key(user: &Node) -> bool {
+    ["ssh_authorized_keys", "ssh_import_id"]
+        .into_iter()
+        .any(|key| field(user, key).is_some_and(|keys| is_filled(&keys.value)))
+}
+
+/// A user's entry; cloud-init takes '-' for '_' in these keys.
+fn field<'a>(user: &'a Node, key: &str) -> Option<&'a Entry> {
+    user.map()?.iter().find(|entry| entry.name().is_some_and(|name| name.replace('-', "_") == key))
 }
 
 fn check_identity(identity: &Node, facts: &Facts, report: &mut Report<'_>) {
@@ -133,10 +224,10 @@ fn check_users(data: &Node, report: &mut Report<'_>) {
                 report.error(&user.range, "this user has no 'name'").help("add 'name: ...'");
             }
         }
-        let hash = user.entry("passwd").or_else(|| user.entry("hashed_passwd"));
+        let hash = field(user, "passwd").or_else(|| field(user, "hashed_passwd"));
         if let Some(hash) = hash {
             check_hash("user-data.users.passwd", &hash.value, report);
-            if !user.get("lock_passwd").is_some_and(|lock| lock.is(false)) {
+            if !field(user, "lock_passwd").is_some_and(|lock| lock.value.is(false)) {
                 report
                     .warning(
                         &hash.key.range,
@@ -145,13 +236,31 @@ fn check_users(data: &Node, report: &mut Report<'_>) {
                     .help("add 'lock_passwd: false' to log in with the password, or leave the hash out");
             }
         }
-        if let Some(plain) = user.entry("plain_text_passwd") {
+        if let Some(plain) = field(user, "plain_text_passwd") {
             report
                 .warning(&plain.key.range, "a plain password stands in the file, and stays on the installed system")
                 .help("write a hash as 'passwd', or use ssh keys");
         }
-        check_keys(user.get("ssh_authorized_keys").or_else(|| user.get("ssh-authorized-keys")), report);
+        check_keys(field(user, "ssh_authorized_keys").map(|keys| keys.value.as_ref()), report);
+        for entry in user.map().unwrap_or_default() {
+            let Some(name) = entry.name().filter(|name| !USER_KEYS.contains(&name.replace('-', "_").as_str())) else {
+                continue;
+            };
+            report
+                .warning(
+                    &entry.key.range,
+                    format!("'user-data.users' knows no key '{}': cloud-init ignores it", shown(name)),
+                )
+                .maybe_help(nearest_user_key(name).map(|near| format!("did you mean '{near}'?")));
+        }
     }
+}
+
+fn nearest_user_key(name: &str) -> Option<&'static str> {
+    // `nearest` reads '_' as '-' in what was written.
+    let known: Vec<String> = USER_KEYS.iter().map(|key| key.replace('_', "-")).collect();
+    let near = nearest(name, known.iter().map(String::as_str))?;
+    USER_KEYS.iter().zip(&known).find(|(_, dashed)| dashed.as_str() == near).map(|(key, _)| *key)
 }
 
 fn check_keys(keys: Option<&Node>, report: &mut Report<'_>) {
@@ -166,7 +275,8 @@ fn check_keys(keys: Option<&Node>, report: &mut Report<'_>) {
     }
 }
 
-fn check_ssh(sections: &Sections<'_>, report: &mut Report<'_>) {
+/// `shut`: it is said already that nobody can log in.
+fn check_ssh(sections: &Sections<'_>, shut: bool, report: &mut Report<'_>) {
     let Some(ssh) = sections.get("ssh") else { return };
     let keys = ssh.entry("authorized-keys");
     check_keys(keys.map(|keys| keys.value.as_ref()), report);
@@ -181,9 +291,12 @@ fn check_ssh(sections: &Sections<'_>, report: &mut Report<'_>) {
             .help("write 'install-server: true'");
     }
     let users = sections.get("user-data").is_some_and(|data| {
-        ["users", "ssh_authorized_keys", "ssh_import_id"].iter().any(|name| data.entry(name).is_some())
+        let users = data.entry("users").map(|users| &users.value);
+        // Of users in another form than a list nothing is known.
+        users.is_some_and(|users| users.list().is_none_or(|list| list.iter().any(|user| has_key(user))))
+            || ["ssh_authorized_keys", "ssh_import_id"].iter().any(|name| data.entry(name).is_some())
     });
-    if server && some.is_none() && !users && ssh.get("allow-pw").is_some_and(|allow| allow.is(false)) {
+    if server && !shut && some.is_none() && !users && ssh.get("allow-pw").is_some_and(|allow| allow.is(false)) {
         report
             .warning(&sections.at("ssh"), "sshd takes no password, and there is no key: nobody can log in by ssh")
             .help("add 'authorized-keys'");

@@ -7,7 +7,7 @@ use super::keys::{LATER, MISPLACED, SECTIONS, names};
 use super::report::Report;
 use super::shape::{self, key_shown, shown};
 use super::yaml::{self, Node, Value};
-use super::{account, installer, network, storage};
+use super::{account, installer, network, secrets, storage};
 use crate::suggest::nearest;
 
 const HEADER: &str = "#cloud-config";
@@ -36,12 +36,13 @@ impl Sections<'_> {
     }
 }
 
-pub(super) fn check<'t>(text: &'t str, facts: &Facts, report: &mut Report<'t>, secrets: &mut Vec<Range<usize>>) {
+pub(super) fn check<'t>(text: &'t str, facts: &Facts, report: &mut Report<'t>, hidden: &mut Vec<Range<usize>>) {
     header(text, report);
     let Some(root) = yaml::read(text, report) else {
+        *hidden = secrets::of_text(text);
         return;
     };
-    find_secrets(&root, secrets);
+    *hidden = secrets::of_tree(text, &root);
     let Some(sections) = wrapper(&root, facts, report) else { return };
     let at = sections.at.clone();
     shape::check_keys(report, "", &at, sections.node, &SECTIONS);
@@ -52,28 +53,39 @@ pub(super) fn check<'t>(text: &'t str, facts: &Facts, report: &mut Report<'t>, s
     network::check(&sections, report);
 }
 
-/// cloud-init tells the kind of user-data by how it begins.
+/// cloud-init tells the kind of user-data by how it begins. Its reader skips blanks before the header and takes any case;
+/// its own checker takes nothing but the text's very beginning. A remark may follow on the line.
 fn header(text: &str, report: &mut Report<'_>) {
-    let first = text.lines().next().unwrap_or("");
+    let mut lines = text.lines();
+    let mut first = lines.next().unwrap_or("");
     let begins = |text: &str, head: &str| text.get(..head.len()).is_some_and(|start| start.eq_ignore_ascii_case(head));
-    let is_header = |line: &str| {
-        begins(line, HEADER) && !begins(line, "#cloud-config-archive") && !begins(line, "#cloud-config-jsonp")
-    };
+    let mut at = 0..first.len();
     if begins(first, TEMPLATE) {
         report
-            .warning(&(0..first.len()), "this is a template: cloud-init fills it in before it is read as YAML")
+            .warning(&at, "this is a template: cloud-init fills it in before it is read as YAML")
             .help("what is found below may differ in the filled-in document");
-        if text.lines().nth(1).is_some_and(is_header) {
-            return;
-        }
+        let second = lines.next().unwrap_or("");
+        let start = text.find('\n').map_or(text.len(), |at| at + 1);
+        (first, at) = (second, start..start + second.len());
     }
-    if is_header(text.trim_start()) {
+    if first.strip_prefix(HEADER).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
+        return;
+    }
+    let start = text[at.start..].trim_start();
+    let other = ["#cloud-config-archive", "#cloud-config-jsonp"].into_iter().any(|kind| begins(start, kind));
+    if begins(start, HEADER) && !other {
+        report
+            .error(
+                &at,
+                format!("the first line is not exactly '{HEADER}': not everything that reads the file takes it"),
+            )
+            .help(format!("write '{HEADER}' as the first line, with nothing before it"));
         return;
     }
     let near = first.trim_start_matches('\u{feff}').to_lowercase().replace([' ', '_'], "").starts_with("#cloud");
     let what = if near { "is not exactly" } else { "is not" };
     report
-        .error(&(0..first.len()), format!("the first line {what} '{HEADER}': cloud-init ignores the file"))
+        .error(&at, format!("the first line {what} '{HEADER}': cloud-init ignores the file"))
         .help(format!("write '{HEADER}' as the first line, with nothing before it"));
 }
 
@@ -164,26 +176,5 @@ fn unknown_sections(sections: &Sections<'_>, facts: &Facts, report: &mut Report<
                 .warning(&section.range, format!("there is no section '{}' to ask a person about", shown(name)))
                 .maybe_help(nearest(name, known.iter().copied()).map(|near| format!("did you mean '{near}'?")));
         }
-    }
-}
-
-/// Where values stand that nobody should see on a screen.
-fn find_secrets(node: &Node, secrets: &mut Vec<Range<usize>>) {
-    const NAMES: &[&str] =
-        &["password", "passwd", "hashed_passwd", "plain_text_passwd", "passphrase", "token", "key", "recovery-key"];
-    match &node.value {
-        Value::List(items) => items.iter().for_each(|item| find_secrets(item, secrets)),
-        Value::Map(entries) => {
-            for entry in entries {
-                let scalar =
-                    !matches!(entry.value.value, Value::List(_) | Value::Map(_) | Value::Bool(_) | Value::Null);
-                if scalar && entry.name().is_some_and(|name| NAMES.contains(&name)) {
-                    secrets.push(entry.value.range.clone());
-                } else {
-                    find_secrets(&entry.value, secrets);
-                }
-            }
-        }
-        _ => {}
     }
 }

@@ -18,6 +18,10 @@ pub(super) struct Facts {
     pub(super) match_lists: bool,
     /// Sections that the first media of the release do not know.
     pub(super) unknown_sections: &'static [&'static str],
+    /// All media know the layout's `sizing-policy`.
+    pub(super) sizing_policy: bool,
+    /// All media know apt's `mirror-selection`.
+    pub(super) mirror_selection: bool,
     /// What happens without a usable mirror where `apt.fallback` is left out.
     pub(super) fallback: &'static str,
     /// Autoinstall sections outside of `autoinstall:` stop the installer.
@@ -31,6 +35,8 @@ const NOBLE: Facts = Facts {
     match_keys: &["size", "serial", "model", "vendor", "path", "ssd", "install-media", "id_path", "devpath"],
     match_lists: true,
     unknown_sections: &[],
+    sizing_policy: true,
+    mirror_selection: true,
     fallback: "this installer goes on offline, and those before 24.04 stop",
     refuses_misplaced: true,
 };
@@ -42,6 +48,8 @@ const JAMMY: Facts = Facts {
     match_keys: &["size", "serial", "model", "vendor", "path", "ssd"],
     match_lists: false,
     unknown_sections: &["source", "oem", "codecs", "ubuntu-pro", "active-directory"],
+    sizing_policy: false,
+    mirror_selection: false,
     fallback: "the first media of 22.04 fail late, and later ones stop or go on offline",
     refuses_misplaced: false,
 };

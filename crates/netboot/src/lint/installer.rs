@@ -17,6 +17,17 @@ fn check_apt(sections: &Sections<'_>, facts: &Facts, report: &mut Report<'_>) {
             )
             .help("write 'apt: {fallback: offline-install}' to go on with the medium's packages, or 'abort' to stop");
     }
+    if let Some(selection) = apt.and_then(|apt| apt.entry("mirror-selection")).filter(|_| !facts.mirror_selection) {
+        report
+            .warning(
+                &selection.key.range,
+                format!(
+                    "the installers of the first {} media do not know 'mirror-selection' and ignore it",
+                    facts.version
+                ),
+            )
+            .help("write 'primary: [{arches: [default], uri: http://...}]', which all of them know");
+    }
     let mirrors = apt.and_then(|apt| apt.get("mirror-selection")).and_then(|selection| selection.get("primary"));
     for mirror in mirrors.and_then(Node::list).unwrap_or_default() {
         match mirror.text() {

@@ -15,6 +15,7 @@ mod installer;
 mod keys;
 mod network;
 mod report;
+mod secrets;
 mod shape;
 mod ssh_key;
 mod storage;
@@ -54,19 +55,21 @@ impl Linted {
 /// netplan's reference.
 pub fn lint(text: &str, release: Release) -> Linted {
     let mut report = report::Report::new(text);
-    let mut secrets = Vec::new();
+    let mut hidden = Vec::new();
     match facts::of(release) {
         None => {
             report
                 .error(&(0..0), format!("{release} is not installed by autoinstall user-data"))
                 .help("choose a release of Ubuntu");
+            hidden = secrets::of_text(text);
         }
         Some(_) if text.len() > LONGEST_TEXT => {
             report.error(&(0..0), format!("the file is larger than {} MiB", LONGEST_TEXT >> 20));
+            hidden = secrets::of_text(text);
         }
-        Some(facts) => document::check(text, facts, &mut report, &mut secrets),
+        Some(facts) => document::check(text, facts, &mut report, &mut hidden),
     }
-    Linted { findings: report.finish(), secrets }
+    Linted { findings: report.finish(), secrets: hidden }
 }
 
 /// As [`lint`], of a file's bytes; with the text that the places are in.
@@ -84,5 +87,6 @@ pub fn lint_bytes(bytes: &[u8], release: Release) -> (Cow<'_, str>, Linted) {
         .error(&(at..at + char::REPLACEMENT_CHARACTER.len_utf8()), "the file is not UTF-8 from here on")
         .help("save it as UTF-8");
     let findings = report.finish();
-    (text, Linted { findings, secrets: Vec::new() })
+    let secrets = secrets::of_text(&text);
+    (text, Linted { findings, secrets })
 }

@@ -1,5 +1,6 @@
 //! The network section: netplan, version 2, as the installed system gets it.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
@@ -9,6 +10,7 @@ use super::document::Sections;
 use super::report::Report;
 use super::shape::{self, Key, Keys, Others, Shape, check_keys, key, key_shown, shown};
 use super::yaml::{Entry, Node, Value};
+use crate::suggest::nearest;
 
 /// netplan's own keys; `version` and the device types are looked at apart.
 const NETPLAN: Keys = Keys {
@@ -144,6 +146,46 @@ fn check_netplan(netplan: &Node, at: &Range<usize>, report: &mut Report<'_>) {
     for kind in DEVICES {
         for entry in netplan.get(kind).and_then(Node::map).unwrap_or_default() {
             check_device(kind, entry, report);
+        }
+    }
+    check_references(netplan, report);
+}
+
+/// Devices that others stand on: netplan refuses a name that is defined nowhere, an interface of the kernel's too.
+fn check_references(netplan: &Node, report: &mut Report<'_>) {
+    // Patch ports are defined apart, in a form of their own.
+    if netplan.entry("openvswitch").is_some() {
+        return;
+    }
+    let all = netplan.map().unwrap_or_default().iter().filter_map(|kind| Some((kind.name()?, kind.value.map()?)));
+    let defined: Vec<&str> = all.clone().flat_map(|(_, devices)| devices).filter_map(Entry::name).collect();
+    let known: HashSet<&str> = defined.iter().copied().collect();
+    for (kind, devices) in all {
+        let key = match kind {
+            "vlans" => "link",
+            "bridges" | "bonds" | "vrfs" => "interfaces",
+            _ => continue,
+        };
+        for device in devices {
+            let Some(value) = device.value.get(key) else { continue };
+            let one = std::slice::from_ref(&value).iter().copied().filter(|value| value.list().is_none());
+            let many = value.list().unwrap_or_default().iter().map(AsRef::as_ref);
+            for reference in one.chain(many) {
+                let Some(name) = reference.text().filter(|name| !known.contains(name)) else { continue };
+                report
+                    .warning(
+                        &reference.range,
+                        format!(
+                            "'network.{kind}.{}.{key}' names '{}', which is no device of this section: netplan refuses it",
+                            key_shown(device),
+                            shown(name)
+                        ),
+                    )
+                    .help(match nearest(name, defined.iter().copied()) {
+                        Some(near) => format!("did you mean '{near}'?"),
+                        None => format!("add '{}: {{}}' to 'ethernets'", shown(name)),
+                    });
+            }
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::lint::shape::{self, key_shown, meant, shown};
 use crate::lint::yaml::{Node, Value};
 use crate::suggest::nearest;
 
+/// File systems without owners, links or files at all.
+const NO_ROOT: &[&str] = &["swap", "fat", "fat12", "fat16", "fat32", "vfat", "ntfs", "iso9660"];
+
 /// An action that the installer understands.
 pub(super) struct Action<'a> {
     pub(super) kind: &'static str,
@@ -31,7 +34,8 @@ impl Action<'_> {
     }
 }
 
-pub(super) fn check(list: &[Rc<Node>], at: &Range<usize>, facts: &Facts, report: &mut Report<'_>) {
+/// `counts` is false for a config that a layout hides: it need not install anything.
+pub(super) fn check(list: &[Rc<Node>], at: &Range<usize>, counts: bool, facts: &Facts, report: &mut Report<'_>) {
     // In the order of the list: a reference to a later action is as good as none.
     let mut found: Vec<Action<'_>> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -72,7 +76,8 @@ pub(super) fn check(list: &[Rc<Node>], at: &Range<usize>, facts: &Facts, report:
         found.push(Action { kind: kind.name, id: id.unwrap_or(""), node });
     }
     check_sizes(&found, report);
-    if !foreign {
+    check_percents(&found, report);
+    if counts && !foreign {
         check_root(&found, at, report);
         boot::check(&found, at, report);
     }
@@ -201,14 +206,10 @@ fn check_disk(node: &Node, facts: &Facts, report: &mut Report<'_>) {
 
 fn check_sizes(actions: &[Action<'_>], report: &mut Report<'_>) {
     let mut last: HashMap<&str, usize> = HashMap::new();
-    let parent = |action: &Action<'_>| match action.kind {
-        "partition" => "device",
-        _ => "volgroup",
-    };
     let sized = |action: &&(usize, &Action<'_>)| matches!(action.1.kind, "partition" | "lvm_partition");
     let all: Vec<(usize, &Action<'_>)> = actions.iter().enumerate().collect();
     for (index, action) in all.iter().filter(sized) {
-        if let Some(device) = action.reference(parent(action)) {
+        if let Some(device) = action.reference(parent(action.kind)) {
             last.insert(device, *index);
         }
     }
@@ -217,7 +218,7 @@ fn check_sizes(actions: &[Action<'_>], report: &mut Report<'_>) {
         let name = action.kind;
         match &size.value {
             Value::Int(number) if *number < 0 => {
-                let rest = action.reference(parent(action)).and_then(|device| last.get(device));
+                let rest = action.reference(parent(action.kind)).and_then(|device| last.get(device));
                 if rest.is_some_and(|rest| rest != index) && action.reference("flag") != Some("extended") {
                     report
                         .error(
@@ -262,6 +263,41 @@ fn is_size(text: &str) -> bool {
     }
 }
 
+/// Percents are of the whole device: together they are no more than it.
+fn check_percents(actions: &[Action<'_>], report: &mut Report<'_>) {
+    let mut sums: HashMap<&str, u64> = HashMap::new();
+    for action in actions.iter().filter(|action| matches!(action.kind, "partition" | "lvm_partition")) {
+        let Some(size) = action.node.get("size") else { continue };
+        let Some(percent) = size.text().filter(|text| is_size(text)).and_then(|text| text.strip_suffix('%')) else {
+            continue;
+        };
+        // What has too many digits is above 100 as well.
+        let percent: u64 = percent.parse().unwrap_or(u64::MAX);
+        if percent > 100 {
+            report
+                .error(&size.range, "the size is more than 100% of the device: the installer stops")
+                .help("write at most '100%', or -1 for the rest");
+            continue;
+        }
+        let Some(device) = action.reference(parent(action.kind)) else { continue };
+        let sum = sums.entry(device).or_default();
+        if *sum <= 100 && *sum + percent > 100 {
+            report
+                .error(&size.range, format!("with this one the sizes on '{}' are more than 100%", shown(device)))
+                .help("write -1 for the rest as the last one");
+        }
+        *sum += percent;
+    }
+}
+
+/// The key that names what a partition is on.
+fn parent(kind: &str) -> &'static str {
+    match kind {
+        "partition" => "device",
+        _ => "volgroup",
+    }
+}
+
 fn check_root(actions: &[Action<'_>], at: &Range<usize>, report: &mut Report<'_>) {
     let mounts = |action: &Action<'_>| match action.kind {
         "mount" => action.reference("path") == Some("/"),
@@ -273,6 +309,17 @@ fn check_root(actions: &[Action<'_>], at: &Range<usize>, report: &mut Report<'_>
         report
             .error(at, "no action mounts '/': there is nowhere to install to")
             .help("add 'type: mount' with 'path: /' and the id of a 'format' as its device");
+    }
+    let root = actions.iter().find(|action| action.kind == "mount" && mounts(action));
+    let format = root.and_then(|root| root.reference("device")).and_then(|device| {
+        actions.iter().find(|action| action.kind == "format" && action.id == device && !device.is_empty())
+    });
+    if let Some(fstype) = format.and_then(|format| format.node.get("fstype"))
+        && let Some(name) = fstype.text().filter(|name| NO_ROOT.contains(name))
+    {
+        report
+            .error(&fstype.range, format!("'/' is on '{name}', which cannot hold an installed system"))
+            .help("write 'fstype: ext4'");
     }
     for action in actions.iter().filter(|action| action.kind == "mount") {
         let named = ["device", "spec"].iter().any(|key| action.node.entry(key).is_some());

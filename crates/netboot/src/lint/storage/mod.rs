@@ -13,6 +13,7 @@ use super::facts::Facts;
 use super::report::Report;
 use super::shape::{self, Keys, Others, Shape, check_keys, key, meant, required, shown};
 use super::yaml::Node;
+use crate::disk_choice::PLACEHOLDER;
 
 const STORAGE: Keys = Keys {
     known: &[
@@ -78,7 +79,7 @@ pub(super) fn check(sections: &Sections<'_>, facts: &Facts, report: &mut Report<
     if let Some(config) = config
         && let Some(list) = config.value.list()
     {
-        config::check(list, &config.key.range, facts, report);
+        config::check(list, &config.key.range, layout.is_none(), facts, report);
     }
 }
 
@@ -116,6 +117,17 @@ fn check_layout(layout: &Node, at: &std::ops::Range<usize>, facts: &Facts, repor
     if let Some(key) = layout.entry("recovery-key").filter(|_| layout.entry("password").is_none()) {
         report.error(&key.key.range, "'recovery-key' needs 'password': the installer stops").help("add 'password'");
     }
+    if let Some(policy) = layout.entry("sizing-policy").filter(|_| !facts.sizing_policy && !is_ours(layout)) {
+        report
+            .warning(
+                &policy.key.range,
+                format!(
+                    "the installers of the first {} media do not know 'sizing-policy' and ignore it",
+                    facts.version
+                ),
+            )
+            .help("use a later medium, or leave it out: the volume is then a part of the disk");
+    }
     match layout.entry("match") {
         Some(entry) => selector::check("storage.layout.match", entry, facts, report),
         None => {
@@ -134,4 +146,9 @@ fn check_layout(layout: &Node, at: &std::ops::Range<usize>, facts: &Facts, repor
     {
         shape::check(report, "storage.layout.reset-partition", &entry.key.range, &entry.value, &Shape::Bool);
     }
+}
+
+/// What provbuild itself writes: it is for the medium that the profile names, and that one is known.
+fn is_ours(layout: &Node) -> bool {
+    layout.get("match").and_then(|matched| matched.get("path")).and_then(Node::text) == Some(PLACEHOLDER)
 }

@@ -9,6 +9,26 @@ use crate::lint::yaml::{Entry, Node};
 /// Keys whose values are compared by fnmatch(3) with what udev knows of a disk.
 const GLOBBED: &[&str] = &["serial", "model", "vendor", "path", "id_path", "devpath"];
 
+/// Models without a number that are whole.
+const WHOLE_MODELS: &[&str] = &[
+    "LOGICAL_VOLUME",
+    "QEMU_HARDDISK",
+    "QEMU_NVMe_Ctrl",
+    "VBOX_HARDDISK",
+    "VIRTUAL-DISK",
+    "Virtual_Disk",
+    "Virtual_disk",
+    "VMware_Virtual_NVMe_Disk",
+];
+
+/// Vendors as disks and controllers name themselves.
+const VENDORS: &[&str] = &[
+    "3PARdata", "ADAPTEC", "AMCC", "ATA", "AVAGO", "Adaptec", "Areca", "BROADCOM", "Cisco", "DELL", "EMC", "FUJITSU",
+    "Generic", "HGST", "HITACHI", "HP", "HPE", "HUAWEI", "IBM", "INTEL", "Intel", "KIOXIA", "Kingston", "LENOVO",
+    "LIO-ORG", "LSI", "Lenovo", "MICRON", "Micron", "Msft", "NETAPP", "NVMe", "Nimble", "PURE", "QEMU", "SAMSUNG",
+    "SEAGATE", "SMC", "SUN", "SanDisk", "Samsung", "Seagate", "TOSHIBA", "VBOX", "VMware", "WD", "WDC",
+];
+
 /// Keys that people write beside `match`, where they have no meaning.
 pub(super) const OF_SELECTOR: &[&str] = &["size", "model", "vendor", "ssd", "install-media", "id_path", "devpath"];
 
@@ -102,19 +122,13 @@ fn check_value(path: &str, name: &str, value: &Node, text: &str, report: &mut Re
         report.warning(&value.range, format!("'{path}.{name}' fits any disk")).help("write more of the value");
         return;
     }
-    let prefix = match name {
-        // ID_SERIAL is MODEL_SERIAL on nearly every disk.
-        "serial" => !text.contains('_'),
-        "model" => !text.contains('_') && !text.bytes().any(|b| b.is_ascii_digit()),
-        // What provbuild itself writes names no disk on purpose: its preflight puts the right one there.
-        "path" => text != PLACEHOLDER && !is_disk_path(text),
-        _ => false,
-    };
+    // What provbuild itself writes names no disk on purpose: its preflight puts the right one there.
+    let prefix = !globs && text != PLACEHOLDER && !is_whole(name, text);
     if name == "model" && !globs && text.contains(' ') {
         report
             .warning(&value.range, format!("'{path}.model' has a blank, but udev writes '_' for it: it fits no disk"))
             .help(format!("write '{}'", shown(&text.replace(' ', "_"))));
-    } else if prefix && !globs {
+    } else if prefix {
         report
             .warning(
                 &value.range,
@@ -132,8 +146,52 @@ fn udev(name: &str) -> &'static str {
     match name {
         "serial" => "ID_SERIAL (as udev has it, most often MODEL_SERIAL)",
         "model" => "ID_MODEL",
+        "vendor" => "ID_VENDOR",
+        "id_path" => "ID_PATH",
+        "devpath" => "DEVPATH",
         _ => "path",
     }
+}
+
+/// Whether a value without a glob could be all that udev has, by its form.
+fn is_whole(name: &str, text: &str) -> bool {
+    let has_digit = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    match name {
+        // ID_SERIAL is MODEL_SERIAL on nearly every disk, with the namespace after it on NVMe; or a world wide name.
+        "serial" => {
+            let name = ["eui.", "naa.", "nvme.", "uuid."].into_iter().find_map(|kind| text.strip_prefix(kind));
+            if name.is_some() || text.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return name.unwrap_or(text).len() >= 16;
+            }
+            let Some((model, last)) = text.rsplit_once('_') else { return false };
+            let serial = match model.rsplit_once('_') {
+                Some((_, serial)) if last.len() <= 2 && is_number(last) => serial,
+                _ => last,
+            };
+            serial.len() >= 6 && has_digit(serial)
+        }
+        // "Samsung_SSD_870" is a family.
+        "model" => {
+            let family = text.rsplit('_').next().is_some_and(is_number);
+            WHOLE_MODELS.contains(&text) || text.len() >= 8 && has_digit(text) && !family
+        }
+        "vendor" => VENDORS.contains(&text) || text.strip_prefix("0x").is_some_and(|id| id.len() == 4),
+        "path" => is_disk_path(text),
+        "id_path" => is_id_path(text),
+        "devpath" => text.split_once("/block/").is_some_and(|(_, disk)| !disk.is_empty()),
+        _ => true,
+    }
+}
+
+/// `pci-0000:00:1f.2-ata-1`: the whole address of a function, and a number at the end of what is behind it.
+fn is_id_path(text: &str) -> bool {
+    let last_has_digit =
+        |text: &str| text.rsplit('-').next().is_some_and(|last| last.bytes().any(|b| b.is_ascii_digit()));
+    let Some(address) = text.strip_prefix("pci-") else { return text.contains('-') && last_has_digit(text) };
+    let (function, behind) = address.split_once('-').map_or((address, None), |(function, rest)| (function, Some(rest)));
+    let parts: Vec<usize> = function.split([':', '.']).map(str::len).collect();
+    parts == [4, 2, 2, 1] && behind.is_none_or(last_has_digit)
 }
 
 pub(super) fn is_glob(text: &str) -> bool {
@@ -153,5 +211,6 @@ fn is_disk_path(path: &str) -> bool {
             .strip_prefix("nvme")
             .and_then(|rest| rest.split_once('n'))
             .is_some_and(|(controller, namespace)| number(controller) && number(namespace))
-        || name.contains('/')
+        // "mapper/mpatha", "cciss/c0d0"
+        || name.split_once('/').is_some_and(|(folder, name)| !folder.is_empty() && !name.is_empty())
 }

@@ -139,6 +139,38 @@ traps! {
     not_a_mapping: "#cloud-config\n- autoinstall\n";
     wrapper_is_a_list: "#cloud-config\nautoinstall: [version]\n";
     template: format!("## template: jinja\n{}", document(&["locale: '{{ x }}'\n"]));
+    blank_before_the_header: format!("\n{}", document(&[]));
+    match_longer_prefixes: storage("{layout: {name: direct, match: [{serial: Samsung_SSD}, {serial: Samsung_SSD_870}, {model: Samsung_SSD},
+    {model: Samsung_SSD_870}, {model: ST4000}, {vendor: Sams}, {id_path: pci-0000}, {id_path: 'pci-0000:00:1f.2-ata'},
+    {devpath: /devices/pci0000}]}}");
+    users_without_a_way_in: document(&["ssh: {install-server: true, allow-pw: false}\n", "user-data: {users: [{name: ops}]}\n"]);
+    users_with_a_locked_password: document(&["user-data: {users: [{name: ops, plain_text_passwd: hunter2}]}\n"]);
+    keys_of_nobody: document(&["ssh:
+  install-server: true
+  authorized-keys:
+    - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKpJb0Y1lHDhJ1cKyy7pnmKzKkQ1S2MXwPdE6TQKpHnv ops@desk\n",
+        "user-data: {users: [{name: ops, lock_passwd: true}]}\n"]);
+    default_user_without_keys: document(&["user-data: {users: [default]}\n"]);
+    ssh_without_keys_of_users: document(&["ssh: {install-server: true, allow-pw: false}\n",
+        "user-data: {users: [{name: ops, plain_text_passwd: hunter2, lock_passwd: false}]}\n"]);
+    user_keys: document(&["user-data:
+  users:
+    - {name: ops, ssh_authorised_keys: [], lock-passwd: true, uid: 1000, pasword: hunter2, ssh-import-id: [gh:ops]}\n"]);
+    root_on_fat: config(&[ONE_DISK, ESP, &ROOT.replace("ext4", "fat32")]);
+    root_on_swap: config(&[ONE_DISK, ESP, &ROOT.replace("ext4", "swap")]);
+    percents: config(&[ONE_DISK, ESP, &ROOT.replace("-1", "60%"), "  - {id: p, type: partition, device: disk0, size: 150%}
+  - {id: q, type: partition, device: disk0, size: 41%}\n"]);
+    layout_with_half_a_config: document(&[&format!(
+        "storage:\n  layout: {{name: direct, match: {{serial: '*1234'}}}}\n  config:\n{ONE_DISK}"
+    )]);
+    tab_as_indentation: document(&["ssh:\n\tinstall-server: true\n"]);
+    tab_before_a_key: document(&["ssh:\n  install-server: true\n \tallow-pw: true\n"]);
+    netplan_references: document(&["network:
+  version: 2
+  ethernets: {enp1s0: {}, enp2s0: {}}
+  bonds: {bond0: {interfaces: [enp1s0, enp2so]}}
+  bridges: {br0: {interfaces: [vlan7, eth0]}}
+  vlans: {vlan7: {id: 7, link: bond1}}\n"]);
     control_character: document(&["locale: \u{1}\n"]);
 }
 
@@ -154,6 +186,102 @@ fn older_media_differ() {
         insta::assert_snapshot!("older_media_differ", format!("{text}----\n{}", shown(&text, &findings)));
     });
     assert_eq!(lint(&text, Release::Ubuntu2404).findings.len(), 1, "24.04 knows all of it but the fallback");
+}
+
+#[test]
+fn first_media_of_22_04_differ() {
+    let text = document(&[
+        "storage: {layout: {name: lvm, sizing-policy: all, match: {serial: '*1'}}}\n",
+        "apt: {fallback: abort, mirror-selection: {primary: [country-mirror]}}\n",
+    ]);
+    let findings = lint(&text, Release::Ubuntu2204).findings;
+    insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "../snapshots", omit_expression => true }, {
+        insta::assert_snapshot!("first_media_of_22_04_differ", format!("{text}----\n{}", shown(&text, &findings)));
+    });
+    assert_eq!(found(&text), "");
+}
+
+/// Values that could be whole, and ways in: of each of these nothing is to be said.
+#[test]
+fn what_looks_like_a_trap_and_is_none() {
+    for matched in [
+        "serial: Samsung_SSD_870_EVO_500GB_S5Y1NJ0N123456A",
+        "serial: Samsung_SSD_970_EVO_1TB_S467NX0M123456_1",
+        "serial: '36001405a1b2c3d4e5f60718293a4b5c6'",
+        "serial: eui.0025385b71b2c3d4",
+        "serial: 0QEMU_QEMU_HARDDISK_drive-scsi0",
+        "serial: 'Samsung_*'",
+        "model: ST4000DM004-2CV104",
+        "model: Samsung_SSD_870_EVO_500GB",
+        "model: QEMU_HARDDISK",
+        "vendor: ATA",
+        "vendor: '0x1af4'",
+        "path: /dev/nvme0n1",
+        "path: /dev/mapper/mpatha",
+        "id_path: pci-0000:00:1f.2-ata-1",
+        "id_path: pci-0000:00:05.0",
+        "id_path: platform-fe340000.mmc",
+        "devpath: /devices/pci0000:00/0000:00:05.0/virtio1/block/vda",
+    ] {
+        assert_eq!(found(&storage(&format!("{{layout: {{name: direct, match: {{{matched}}}}}}}"))), "", "{matched}");
+    }
+    for users in [
+        "users: [default], ssh_import_id: [gh:ops]",
+        "users: [default], password: x, chpasswd: {expire: false}",
+        "users: [{name: ops, ssh_import_id: [gh:ops]}]",
+        "users: [{name: ops}], chpasswd: {list: ['ops:x']}",
+        "users: [{snapuser: ops@lab.example}]",
+    ] {
+        assert_eq!(found(&document(&[&format!("user-data: {{{users}}}\n")])), "", "{users}");
+    }
+    let netplan = "network: {version: 2, modems: {m: {}}, dummy-devices: {d: {}}, vlans: {v: {id: 1, link: d}}, \
+                   bridges: {b: {interfaces: [v, m]}}}\n";
+    assert_eq!(found(&document(&[netplan])), "");
+    assert_eq!(found(&config(&[ONE_DISK, ESP, &ROOT.replace("-1", "100%")])), "");
+    assert_eq!(found(&document(&[]).replace("#cloud-config", "#cloud-config  # vim: ft=yaml")), "");
+}
+
+/// All that is hidden in a text.
+fn hidden(text: &str) -> Vec<&str> {
+    lint(text, Release::Ubuntu2404).secrets.into_iter().map(|range| &text[range]).collect()
+}
+
+#[test]
+fn secrets_of_any_spelling_are_hidden() {
+    let text = document(&["user-data:
+  users:
+    - {name: a, pasword: p1, hashed-passwd: 'p2', lock_passwd: false, sise: 1}
+    - {name: b, plain_text_passwd: p3, plain_text_passwd: p4}
+  chpasswd:
+    expire: false
+    list: |
+      a:p5
+      b:p6
+    users: [{name: a, type: text, pw: p7}]
+  chef: {validation_secret: [p8, p9]} # token: p10
+late-commands: ['echo ops:p11 | chpasswd']
+"]);
+    let linted = lint(&text, Release::Ubuntu2404);
+    let mut starred = text.clone();
+    for range in linted.secrets {
+        starred.replace_range(range.clone(), &"*".repeat(range.len()));
+    }
+    for number in 1..=11 {
+        assert!(!starred.contains(&format!("p{number}")), "p{number} is shown in:\n{starred}");
+    }
+    for shown in ["name: a", "lock_passwd: false", "sise: 1", "expire: false", "late-commands"] {
+        assert!(starred.contains(shown), "{shown} is hidden in:\n{starred}");
+    }
+}
+
+#[test]
+fn secrets_are_hidden_where_the_document_cannot_be_read() {
+    assert_eq!(hidden("#cloud-config\na: b: c\npasword: hunter2\n"), ["hunter2"]);
+    assert_eq!(hidden("#cloud-config\na: {passwd: hunter2, b\n"), ["hunter2, b"]);
+    assert_eq!(hidden("#cloud-config\na: b: c\nchpasswd:\n  list: |\n    ops:hunter2\n"), ["list: |", "ops:hunter2"]);
+    let (text, linted) = crate::lint::lint_bytes(b"#cloud-config\npassword: hunter2\xff\n", Release::Ubuntu2404);
+    let hidden: Vec<&str> = linted.secrets.into_iter().map(|range| &text[range]).collect();
+    assert_eq!(hidden, ["hunter2\u{fffd}"]);
 }
 
 #[test]

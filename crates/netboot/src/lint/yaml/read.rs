@@ -40,7 +40,11 @@ pub(in crate::lint) fn read<'t>(text: &'t str, report: &mut Report<'t>) -> Optio
             Ok((event, span)) => reader.take(&event, span)?,
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
-                reader.look_for_tabs(at);
+                // A fault on the line of a tab, or on the one after it, is most often the tab's.
+                let tab = reader.look_for_tabs(at);
+                if tab.is_some_and(|tab| reader.report.line(at) <= reader.report.line(tab) + 1) {
+                    return None;
+                }
                 let message = error.kind().to_string();
                 reader.report.error(&(at..at), format!("not YAML: {message}")).maybe_help(syntax_help(&message));
                 return None;
@@ -63,6 +67,8 @@ fn syntax_help(message: &str) -> Option<&'static str> {
     let message = message.to_lowercase();
     if message.contains("mapping values") {
         Some("a text that has ': ' in it needs quotes")
+    } else if message.contains("found a tab") {
+        Some("write spaces")
     } else if message.contains("recursion limit") {
         Some("lists and mappings are nested too deeply")
     } else if message.contains("block collection") || message.contains("indent") || message.contains("block mapping") {
@@ -365,8 +371,8 @@ impl<'r, 't> Reader<'r, 't> {
         Some(own)
     }
 
-    /// PyYAML takes no tab between tokens; granit-parser does.
-    fn look_for_tabs(&mut self, end: usize) {
+    /// PyYAML takes no tab between tokens; granit-parser does. Where the first one is.
+    fn look_for_tabs(&mut self, end: usize) -> Option<usize> {
         if let Some(start) = self.block.take() {
             self.covered.push(start..end.max(start));
         }
@@ -380,10 +386,11 @@ impl<'r, 't> Reader<'r, 't> {
                 self.report
                     .error(&(at..at + 1), "a tab stands between two parts of the document: PyYAML refuses the file")
                     .help("write spaces");
-                return;
+                return Some(at);
             }
             from = from.max(after);
         }
+        None
     }
 }
 
