@@ -206,7 +206,7 @@ fn wrong_type(value: &mut Value, wanted: &str, path: &str, findings: &mut Findin
     if !matches!(value.kind, ValueKind::Invalid) {
         let message = format!("`{path}` must be {wanted}, and is {}", value.type_name());
         let unquoted = matches!(value.kind, ValueKind::Text(_)) && matches!(wanted, "true or false" | "a whole number");
-        let help = unquoted.then(|| "write it without quotes".to_owned());
+        let help = unquoted.then(|| format!("write {wanted}, without quotes"));
         findings.faults.push(Fault::at(value.span, message).maybe_help(help));
         value.kind = ValueKind::Invalid;
     }
