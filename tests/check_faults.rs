@@ -72,6 +72,7 @@ fn every_seeded_fault_is_reported_at_its_line_in_one_run() {
         assert!(said.contains(&format!("--> {place}:")), "{place} is not shown to people");
     }
     assert_eq!(sum, serde_json::json!({ "event": "checked", "faults": objects.len() }));
+    assert!(said.contains("warning: the user 'ops' has neither a key nor a password"), "warnings stand beside faults");
     // "Did you mean" reaches programs as well.
     let helps = |path: &str| objects.iter().find(|fault| fault["message"].as_str().unwrap().contains(path)).unwrap();
     assert_eq!(helps("no installer 'ubuntu2404'")["help"], "did you mean \"ubuntu-24-04\"?");
@@ -124,7 +125,8 @@ fn an_import_is_accepted_and_overwrites_nothing() {
     assert_eq!(std::fs::read(folder.join("nodes.toml")).unwrap(), before);
     assert_eq!(provbuild(&folder, &["import", "old.json"]).stdout, before, "stdout is the default");
 
-    std::fs::write(folder.join("old.json"), "[{\"hostname\": \"a\"}]").unwrap();
+    std::fs::write(folder.join("old.json"), "[{\"hostname\": \"a\", \"rack\": 7}]").unwrap();
     let faulty = provbuild(&folder, &["import", "old.json", "--output", "other.toml"]);
     assert_eq!((faulty.status.code(), folder.join("other.toml").exists()), (Some(3), false));
+    assert!(String::from_utf8(faulty.stderr).unwrap().contains("'rack' of entry 1 is left out"), "all in one run");
 }

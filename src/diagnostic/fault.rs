@@ -141,9 +141,12 @@ pub struct Finding<'a> {
     pub help: Option<&'a str>,
 }
 
-/// Every fault of a profile, its imports and its nodes, in the order of the files.
+/// Every fault of a profile, its imports and its nodes, in the order of the files; with the warnings of the same run.
 #[derive(Debug, Clone)]
-pub struct Faults(Report);
+pub struct Faults {
+    report: Report,
+    warnings: Vec<Fault>,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Report {
@@ -151,26 +154,39 @@ struct Report {
     sources: Sources,
 }
 
+/// In the order of the files, each once.
+fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by_key(|fault| fault.span());
+    faults.dedup();
+    faults
+}
+
+fn rendered(faults: &[Fault], sources: &Sources, level: &Level<'static>, color: bool) -> String {
+    let one = |fault: &Fault| format!("{}\n\n", fault.render(level.clone(), sources, color).trim_end());
+    faults.iter().map(one).collect()
+}
+
+fn findings<'a>(faults: &'a [Fault], sources: &'a Sources) -> impl Iterator<Item = Finding<'a>> {
+    faults.iter().map(|fault| Finding {
+        path: fault.span().map(|span| sources.path(span.file)),
+        line: fault.span().map(|span| sources.line(span.file, span.start)),
+        column: fault.span().map(|span| sources.column(span.file, span.start)),
+        message: &fault.message,
+        help: fault.help.as_deref(),
+    })
+}
+
 impl Report {
-    fn new(mut faults: Vec<Fault>, sources: Sources) -> Self {
-        faults.sort_by_key(|fault| fault.span());
-        faults.dedup();
-        Report { faults, sources }
+    fn new(faults: Vec<Fault>, sources: Sources) -> Self {
+        Report { faults: sorted(faults), sources }
     }
 
     fn render(&self, level: &Level<'static>, color: bool) -> String {
-        let one = |fault: &Fault| format!("{}\n\n", fault.render(level.clone(), &self.sources, color).trim_end());
-        self.faults.iter().map(one).collect()
+        rendered(&self.faults, &self.sources, level, color)
     }
 
     fn findings(&self) -> impl Iterator<Item = Finding<'_>> {
-        self.faults.iter().map(|fault| Finding {
-            path: fault.span().map(|span| self.sources.path(span.file)),
-            line: fault.span().map(|span| self.sources.line(span.file, span.start)),
-            column: fault.span().map(|span| self.sources.column(span.file, span.start)),
-            message: &fault.message,
-            help: fault.help.as_deref(),
-        })
+        findings(&self.faults, &self.sources)
     }
 
     /// `PATH:LINE` of the primary places; of those without one, the message.
@@ -185,32 +201,44 @@ impl Report {
 
 impl Faults {
     pub(crate) fn new(faults: Vec<Fault>, sources: Sources) -> Self {
-        Faults(Report::new(faults, sources))
+        Faults { report: Report::new(faults, sources), warnings: Vec::new() }
     }
 
-    /// How many faults there are; never zero.
+    /// What was found beside the faults: whoever mends these should know it in the same run.
+    pub(crate) fn with_warnings(self, warnings: Vec<Fault>) -> Self {
+        Faults { warnings: sorted(warnings), ..self }
+    }
+
+    /// How many faults there are; never zero. Warnings do not count.
     pub fn count(&self) -> usize {
-        self.0.faults.len()
+        self.report.faults.len()
     }
 
-    /// Every fault with its source excerpt and remedy, as text for people; an empty line follows each.
+    /// Every fault, then every warning, with its source excerpt and remedy, as text for people; an empty line follows
+    /// each.
     pub fn render(&self, color: bool) -> String {
-        self.0.render(&Level::ERROR, color)
+        let warnings = rendered(&self.warnings, &self.report.sources, &Level::WARNING, color);
+        self.report.render(&Level::ERROR, color) + &warnings
+    }
+
+    /// Each warning of the same run for a program that reads it.
+    pub fn warnings(&self) -> impl Iterator<Item = Finding<'_>> {
+        findings(&self.warnings, &self.report.sources)
     }
 
     /// Where each fault is, as `PATH:LINE`.
     pub fn places(&self) -> Vec<String> {
-        self.0.places()
+        self.report.places()
     }
 
     /// Each fault for a program that reads it.
     pub fn findings(&self) -> impl Iterator<Item = Finding<'_>> {
-        self.0.findings()
+        self.report.findings()
     }
 
     /// What each fault is, without its place.
     pub fn messages(&self) -> impl Iterator<Item = &str> {
-        self.0.faults.iter().map(|fault| fault.message.as_str())
+        self.report.faults.iter().map(|fault| fault.message.as_str())
     }
 }
 

@@ -44,6 +44,10 @@ impl Sources {
         &self.0[file].path
     }
 
+    pub(crate) fn text(&self, file: usize) -> &str {
+        &self.0[file].text
+    }
+
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|source| source.path.as_path())
     }

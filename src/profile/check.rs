@@ -3,8 +3,11 @@
 //! Everything faulty is reported and taken out of the tree, so that later steps see only what is sound and say nothing
 //! twice. Each file is checked by itself, before it is merged: a fault in an import shows even where it is overridden.
 
+use std::collections::BTreeMap;
+
 use super::fault::Fault;
 use super::options::{Kind, Shape, key_type};
+use super::secrets;
 use super::source::Span;
 use super::suggest;
 use super::value::{Entry, Table, Value, ValueKind};
@@ -28,18 +31,21 @@ pub(super) fn check(table: &mut Table, shape: &Shape) -> Findings {
 fn check_table(table: &mut Table, shape: &Shape, path: &str, findings: &mut Findings) {
     match shape {
         Shape::Table(children) => {
+            let written = table.entries.len();
             table.entries.retain(|name, entry| match children.get(name.as_str()) {
                 Some(shape) => {
                     check_value(&mut entry.value, shape, &join(path, name), findings);
                     true
                 }
                 None => {
-                    unknown_key(name, entry, path, children.keys().copied(), findings);
+                    unknown_key(name, entry, path, children, findings);
                     false
                 }
             });
+            table.damaged |= table.entries.len() < written;
         }
         Shape::Map { key, value: shape } => {
+            let written = table.entries.len();
             table.entries.retain(|name, entry| match (key_type(key).check)(name) {
                 Ok(()) => {
                     let name = if matches!(**shape, Shape::Leaf(_)) { format!("\"{name}\"") } else { name.clone() };
@@ -49,31 +55,55 @@ fn check_table(table: &mut Table, shape: &Shape, path: &str, findings: &mut Find
                 Err(complaint) => {
                     let fault = Fault::new(complaint.message).label(entry.key, "this name");
                     findings.faults.push(fault.maybe_help(complaint.help));
+                    // What stands below is checked before it is dropped: its faults show now, its secrets never.
+                    check_value(&mut entry.value, shape, &join(path, &spelled(name)), findings);
                     false
                 }
             });
+            table.damaged |= table.entries.len() < written;
         }
         Shape::Leaf(_) | Shape::Tables(_) => {}
     }
+}
+
+/// A key as TOML takes it in a path.
+fn spelled(name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if bare { name.to_owned() } else { format!("{name:?}") }
 }
 
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-fn unknown_key<'a>(
+/// Whether a secret, or what somebody takes for its place, can stand here.
+fn holds_secret(shape: &Shape) -> bool {
+    match shape {
+        Shape::Leaf(spec) => matches!(spec.kind, Kind::Word(word) | Kind::Scalar(word) if word.hidden),
+        Shape::Table(children) => children.values().any(holds_secret),
+        Shape::Map { value, .. } => holds_secret(value),
+        Shape::Tables(item) => holds_secret(item),
+    }
+}
+
+fn unknown_key(
     name: &str,
     entry: &Entry,
     path: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
+    children: &BTreeMap<&'static str, Shape>,
     findings: &mut Findings,
 ) {
-    let lower = name.to_lowercase();
-    if ["pass", "secret", "token", "cred"].iter().any(|word| lower.contains(word)) {
+    secrets::inside(name, &entry.value, &mut findings.hidden);
+    let known = children.keys().copied();
+    let near = suggest::nearest(name, known.clone());
+    if near
+        .and_then(|near| children.get(near))
+        .is_some_and(|shape| matches!(shape, Shape::Leaf(_)) && holds_secret(shape))
+    {
         findings.hidden.push(entry.value.span);
     }
     let place = if path.is_empty() { "the top level".to_owned() } else { format!("`{path}`") };
-    let help = match suggest::nearest(name, known.clone()) {
+    let help = match near {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known there: {}", known.collect::<Vec<_>>().join(", ")),
     };
@@ -85,7 +115,12 @@ fn check_value(value: &mut Value, shape: &Shape, path: &str, findings: &mut Find
     match (shape, &mut value.kind) {
         (Shape::Leaf(spec), _) => check_leaf(value, &spec.kind, path, findings),
         (Shape::Table(_) | Shape::Map { .. }, ValueKind::Table(table)) => check_table(table, shape, path, findings),
-        (Shape::Table(_) | Shape::Map { .. }, _) => wrong_type(value, "a table", path, findings),
+        (Shape::Table(_) | Shape::Map { .. }, _) => {
+            if holds_secret(shape) {
+                findings.hidden.push(value.span);
+            }
+            wrong_type(value, "a table", path, findings);
+        }
         (Shape::Tables(item), ValueKind::List { items, .. }) => {
             for each in items {
                 match &mut each.kind {
@@ -158,7 +193,7 @@ fn check_word(value: &mut Value, word: &WordType, path: &str, findings: &mut Fin
         return;
     };
     if let Err(complaint) = (word.check)(text) {
-        if word.hidden {
+        if word.hidden || secrets::is_private_key(text) {
             findings.hidden.push(value.span);
         }
         let fault = Fault::new(complaint.message).label(value.span, format!("in `{path}`"));
@@ -169,8 +204,10 @@ fn check_word(value: &mut Value, word: &WordType, path: &str, findings: &mut Fin
 
 fn wrong_type(value: &mut Value, wanted: &str, path: &str, findings: &mut Findings) {
     if !matches!(value.kind, ValueKind::Invalid) {
-        let message = format!("`{path}` is {wanted}, not {}", value.type_name());
-        findings.faults.push(Fault::at(value.span, message));
+        let message = format!("`{path}` must be {wanted}, and is {}", value.type_name());
+        let unquoted = matches!(value.kind, ValueKind::Text(_)) && matches!(wanted, "true or false" | "a whole number");
+        let help = unquoted.then(|| format!("write {wanted}, without quotes"));
+        findings.faults.push(Fault::at(value.span, message).maybe_help(help));
         value.kind = ValueKind::Invalid;
     }
 }

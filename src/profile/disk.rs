@@ -21,8 +21,16 @@ const LONGEST_SERIAL: usize = 128;
 /// How the WWNs begin that udev knows: SCSI and ATA, then those of NVMe.
 const WWN_FORMS: [&str; 4] = ["0x", "eui.", "nvme.", "uuid."];
 
-/// Block devices that nobody installs on, by their names in front of a number: optical and floppy drives, files, memory.
-const NO_DISKS: [&str; 6] = ["sr", "cdrom", "fd", "loop", "ram", "zram"];
+/// Block devices that nobody installs on, by their names in front of a number or a further name: optical and floppy
+/// drives, files, memory, flash without a disk's interface, and what is made of other disks or of other machines'.
+const NO_DISKS: [&str; 13] =
+    ["sr", "cdrom", "fd", "loop", "ram", "zram", "mtdblock", "mtd", "dm-", "md", "mapper", "nbd", "drbd"];
+/// udev's names for what lies on a disk.
+const CONTENTS: [&str; 4] = ["disk/by-uuid", "disk/by-partuuid", "disk/by-label", "disk/by-partlabel"];
+
+const KEYS: [&str; 8] = ["serial", "model", "vendor", "wwn", "path", "min-size", "max-size", "ssd"];
+const NARROW: &str =
+    "say by at least one of serial, model, vendor, wwn, path, min-size, max-size, ssd which disk is meant";
 
 /// A selector and the places of what it is compared by.
 pub(super) struct Selected {
@@ -49,7 +57,8 @@ pub(super) fn disk(cx: &mut Decoding, node: &Section<'_>) -> Option<Selected> {
     for at in [&model, &vendor].into_iter().flatten() {
         if at.value.contains(' ') {
             let warning = Fault::at(at.span, "udev writes '_' where the maker has a blank: this may match no disk");
-            cx.warn(warning.help(format!("write \"{}\", which matches either", at.value.replace(' ', "?"))));
+            let either = at.value.trim().replace(' ', "?");
+            cx.warn(warning.help(format!("write \"{either}\", which matches either")));
         }
     }
     if let Some(serial) = &serial
@@ -67,7 +76,15 @@ pub(super) fn disk(cx: &mut Decoding, node: &Section<'_>) -> Option<Selected> {
     check_sizes(cx, min_size.as_ref(), max_size.as_ref());
     if section.is_empty() {
         let fault = Fault::at(section.span, "the disk selector is empty: it would match any disk");
-        cx.fault(fault.help("give it at least one of serial, model, vendor, wwn, path, min-size, max-size, ssd"));
+        cx.fault(fault.help(NARROW));
+    }
+    let texts = [&serial, &model, &vendor, &wwn].into_iter().flatten().filter(|at| matches_any(&at.value));
+    let paths = path.iter().filter(|at| at.value.strip_prefix("/dev/").is_some_and(matches_any));
+    let sizes = min_size.iter().filter(|at| at.bytes() == 0);
+    let idle = texts.count() + paths.count() + sizes.count();
+    if idle > 0 && section.is_whole() && KEYS.iter().filter(|key| section.key(key).is_some()).count() == idle {
+        let fault = Fault::at(section.span, "the disk selector matches any disk");
+        cx.fault(fault.help(NARROW));
     }
     let exact = [("serial number", &serial), ("WWN", &wwn)].into_iter();
     let exact = exact.filter_map(|(what, at)| at.clone().filter(|at| !is_pattern(&at.value)).map(|at| (what, at)));
@@ -100,6 +117,11 @@ pub(super) fn holds(cx: &mut Decoding, disk: &Selected, needs: &Needs, installer
 
 fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
+}
+
+/// A glob of stars, perhaps with one character that must be there.
+fn matches_any(glob: &str) -> bool {
+    glob.contains('*') && matches!(glob.trim_matches('*'), "" | "?")
 }
 
 /// As in fnmatch(3) a `[` without its `]` stands for itself, which no disk has in its name.
@@ -156,9 +178,27 @@ fn check_path(cx: &mut Decoding, path: &At<String>) {
         cx.fault(fault.help("write it as in \"/dev/disk/by-id/nvme-...\""));
         return;
     };
-    let numbered =
-        |name: &&str| device.strip_prefix(*name).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
-    if NO_DISKS.iter().any(numbered) {
+    let follows = |rest: &str| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit() || "/*?[".contains(c));
+    let named = |name: &&str| device.strip_prefix(*name).is_some_and(follows);
+    // A card's boot areas and its protected memory are devices of their own.
+    let card = device.starts_with("mmcblk") && (device.contains("boot") || device.contains("rpmb"));
+    if device.is_empty() {
+        let fault = Fault::at(path.span, "no disk can match: /dev/ is the folder of all devices");
+        cx.fault(fault.help("write a disk's path, as in \"/dev/disk/by-id/nvme-SN123*\""));
+    } else if device.contains(char::is_whitespace) {
+        let fault = Fault::at(path.span, "no disk can match: a device path has no blanks");
+        cx.fault(fault.help(format!("write \"{}\"", path.value.split_whitespace().collect::<Vec<_>>().join("_"))));
+    } else if CONTENTS.iter().any(named) {
+        let fault =
+            Fault::at(path.span, "such a name is a partition's or a file system's, which the installation erases");
+        cx.fault(fault.help("disks are named in /dev/disk/by-id and /dev/disk/by-path"));
+    } else if device
+        .strip_prefix("nvme")
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+    {
+        let fault = Fault::at(path.span, format!("no disk can match: {} is an NVMe controller", path.value));
+        cx.fault(fault.help(format!("write its disk: \"/dev/{device}n1\"")));
+    } else if card || NO_DISKS.iter().any(named) {
         let fault = Fault::at(path.span, format!("no disk can match: {} is not a disk to install on", path.value));
         cx.fault(fault.help("`lsblk --nodeps --paths` lists the disks of a machine"));
     } else if let Some(whole) = without_partition(device) {

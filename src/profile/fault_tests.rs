@@ -72,6 +72,16 @@ fn faults_of_the_network() {
             "bmc = { address = \"10.10.8.11\" }",
         ),
         (
+            "range_with_the_broadcast_address",
+            "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.100-10.10.1.255\"",
+            "",
+        ),
+        (
+            "host_is_localhost",
+            "address = \"10.10.1.1/24\"\n[[network.provisioning.host]]\nname = \"localhost\"\naddress = \"10.10.1.2\"",
+            "",
+        ),
+        (
             "host_is_the_appliance",
             "address = \"10.10.1.1/24\"\n[[network.provisioning.host]]\nname = \"mylab\"\naddress = \"10.10.1.2\"",
             "",
@@ -88,6 +98,7 @@ fn faults_between_nodes() {
     let cases = [
         ("mac_twice", "hostname = \"b\"\nmac = \"52-54-00-00-00-01\"\naddress = \"10.10.1.22\""),
         ("mac_malformed", "hostname = \"b\"\nmac = \"52:54:00:00:00\"\naddress = \"10.10.1.22\""),
+        ("mac_without_separators", "hostname = \"b\"\nmac = \"ac1f6b6c5a76\"\naddress = \"10.10.1.22\""),
         ("mac_of_a_group", "hostname = \"b\"\nmac = \"01:00:5e:00:00:02\"\naddress = \"10.10.1.22\""),
         ("mac_of_a_bmc", "hostname = \"b\"\nmac = \"52:54:00:00:01:01\"\naddress = \"10.10.1.22\""),
         ("address_twice", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.21\""),
@@ -96,9 +107,13 @@ fn faults_between_nodes() {
         ("address_with_prefix", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22/24\""),
         ("address_outside_the_subnet", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.2.22\""),
         ("address_in_the_range", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.122\""),
+        ("address_malformed", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.256\""),
+        ("address_no_text", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = 10"),
         ("address_is_the_subnet", "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.0\""),
         ("hostname_twice", "hostname = \"node1\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
         ("hostname_malformed", "hostname = \"Node_2.lab\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        ("hostname_missing", "mac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        ("hostname_localhost", "hostname = \"localhost\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
         ("hostname_of_a_bmc", "hostname = \"node1-bmc\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
         (
             "name_of_a_network_taken",
@@ -124,6 +139,10 @@ fn faults_between_nodes() {
         (
             "address6_is_the_subnet",
             "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\naddress6 = \"fd00::/64\"",
+        ),
+        (
+            "installer_in_capitals",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\ninstall = \"Ubuntu-24-04\"",
         ),
         (
             "installer_unknown",
@@ -152,6 +171,24 @@ fn faults_of_disk_selectors() {
         ("disk_path_relative", "path = \"sda\""),
         ("disk_path_of_a_partition", "path = \"/dev/nvme0n1p2\""),
         ("disk_path_optical", "path = \"/dev/sr0\""),
+        ("disk_path_mapped", "path = \"/dev/dm-0\""),
+        ("disk_path_mapper", "path = \"/dev/mapper/x\""),
+        ("disk_path_raid", "path = \"/dev/md0\""),
+        ("disk_path_nbd", "path = \"/dev/nbd*\""),
+        ("disk_path_drbd", "path = \"/dev/drbd1\""),
+        ("disk_path_flash", "path = \"/dev/mtdblock0\""),
+        ("disk_path_boot_area", "path = \"/dev/mmcblk0boot0\""),
+        ("disk_path_protected_memory", "path = \"/dev/mmcblk0rpmb\""),
+        ("disk_path_controller", "path = \"/dev/nvme0\""),
+        ("disk_path_folder", "path = \"/dev/\""),
+        ("disk_path_with_blank", "path = \"/dev/sda \""),
+        ("disk_path_by_uuid", "path = \"/dev/disk/by-uuid/1234-ABCD\""),
+        ("disk_path_by_partlabel", "path = \"/dev/disk/by-partlabel/root\""),
+        ("disk_any_serial", "serial = \"*\""),
+        ("disk_any_path", "path = \"/dev/*\", model = \"?*\""),
+        ("disk_any_size", "min-size = \"0GB\""),
+        ("disk_key_misspelt", "sreial = \"X\""),
+        ("disk_ssd_no_flag", "ssd = \"yes\""),
         ("disk_too_small", "max-size = \"200MB\""),
         ("disk_smaller_than_the_partitions", "max-size = \"64GB\""),
     ];
@@ -163,6 +200,63 @@ fn faults_of_disk_selectors() {
         let lines = format!("install = \"u\"\ndisk = {{ {selector} }}");
         one(name, &profile(NETWORK, installer), &node(&lines));
     }
+}
+
+#[test]
+fn selectors_that_choose_are_accepted() {
+    for selector in [
+        "serial = \"*\", model = \"Samsung*\"",
+        "min-size = \"0GB\", ssd = true",
+        "serial = \"S*\"",
+        "path = \"/dev/nvme?n1\"",
+        "path = \"/dev/mmcblk0\"",
+        "path = \"/dev/disk/by-id/nvme-SN123*\"",
+        "path = \"/dev/disk/by-path/pci-0000:00:1f.2-ata-1\"",
+    ] {
+        let nodes = node(&format!("disk = {{ {selector} }}"));
+        let loaded = load_texts(&[("profile.toml", &profile(NETWORK, "")), ("nodes.toml", &nodes)]);
+        assert!(loaded.is_ok(), "{selector}: {}", loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn a_bad_table_name_hides_no_fault_below_it() {
+    let tables = "[appliance.users.admin]\npassword-hash = \"hunter2\"\nsudoo = true\n\
+                  [installer.\"U 24\"]\ndistribution = \"ubuntoo\"\nrelease = \"24.04\"\n";
+    let faults = load_texts(&[("profile.toml", &profile(NETWORK, tables))]).unwrap_err();
+    assert_eq!(faults.count(), 5, "{faults}");
+    insta::assert_snapshot!("faults_below_bad_names", faults.render(false));
+}
+
+#[test]
+fn no_excerpt_shows_a_secret() {
+    let rest = "[distribution]\nname = \"ubuntu\"\nrelease = \"24.04\"\n";
+    for line in [
+        "users = { admin = { password-hash = \"hunter2\" } }",
+        "users = { ops = { pasword-hash = \"hunter2\" } }",
+        "users = \"ops:hunter2\"",
+        "user = { admin = { login = [{ pw = \"hunter2\" }] } }",
+        "root-pwd = \"hunter2\"",
+        "root-password = \"hunter2",
+        "users = { ops = { ssh-keys = [\"-----BEGIN OPENSSH PRIVATE KEY----- hunter2\"] } }",
+    ] {
+        let text = format!("[appliance]\nname = \"mylab\"\n{line}\n{rest}{NETWORK}");
+        let shown = load_texts(&[("profile.toml", &text)]).unwrap_err().render(false);
+        assert!(shown.contains("profile.toml:3:") && !shown.contains("hunter2"), "{line}: {shown}");
+    }
+    let nodes = node("bmc = \"ADMIN:hunter2\"");
+    let faults = load_texts(&[("profile.toml", &profile(NETWORK, "")), ("nodes.toml", &nodes)]).unwrap_err();
+    assert!(!faults.render(false).contains("hunter2"), "{faults}");
+}
+
+#[test]
+fn warnings_stand_beside_faults() {
+    let nodes = second(
+        "hostname = \"Node_2.lab\"\nmac = \"52:54:00:00:00:01\"\naddress = \"10.10.1.22\"\ndisk = { model = \"Samsung SSD\" }",
+    );
+    let faults = load_texts(&[("profile.toml", &profile(NETWORK, "")), ("nodes.toml", &nodes)]).unwrap_err();
+    assert_eq!((faults.count(), faults.warnings().count()), (2, 1), "{faults}");
+    insta::assert_snapshot!("faults_and_a_warning", faults.render(false));
 }
 
 #[test]

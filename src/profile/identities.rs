@@ -16,10 +16,11 @@ use super::source::Span;
 struct Taken<K>(HashMap<K, (Span, String)>);
 
 impl<K: Hash + Eq + Display> Taken<K> {
-    fn take(&mut self, cx: &mut Decoding, what: &str, key: K, span: Span, owner: &str) {
+    fn take(&mut self, cx: &mut Decoding, (what, help): (&str, &str), key: K, span: Span, owner: &str) {
         if let Some((before, other)) = self.0.get(&key) {
             let fault = Fault::new(format!("the {what} {key} is used twice"));
-            cx.fault(fault.label(span, format!("here by {owner}")).label(*before, format!("first by {other}")));
+            let fault = fault.label(span, format!("here by {owner}")).label(*before, format!("first by {other}"));
+            cx.fault(fault.help(help));
             return;
         }
         self.0.insert(key, (span, owner.to_owned()));
@@ -32,6 +33,8 @@ impl<K> Default for Taken<K> {
     }
 }
 
+const ADDRESS: (&str, &str) = ("address", "give one of the two another address");
+
 /// Every identity that somebody has so far.
 #[derive(Debug, Default)]
 pub(super) struct Identities {
@@ -43,7 +46,7 @@ pub(super) struct Identities {
 
 impl Identities {
     pub(super) fn name(&mut self, cx: &mut Decoding, name: &str, span: Span, owner: &str) {
-        self.names.take(cx, "host name", name.to_owned(), span, owner);
+        self.names.take(cx, ("host name", "give one of the two another name"), name.to_owned(), span, owner);
     }
 
     /// A name that the name server answers beside a machine's own: `NODE-bmc`, `NODE-NETWORK`.
@@ -58,19 +61,21 @@ impl Identities {
     }
 
     pub(super) fn mac(&mut self, cx: &mut Decoding, mac: MacAddr, span: Span, owner: &str) {
-        self.macs.take(cx, "MAC address", mac, span, owner);
+        let what = ("MAC address", "every interface has its own: read it from the machine that was entered wrongly");
+        self.macs.take(cx, what, mac, span, owner);
     }
 
     /// Takes an address that one machine's interface can have.
     pub(super) fn address(&mut self, cx: &mut Decoding, address: Ipv4Addr, span: Span, owner: &str) {
         if address.is_loopback() || address.is_multicast() || address.is_unspecified() || address.is_broadcast() {
-            cx.fault(Fault::at(span, format!("{address} of {owner} is not the address of a machine")));
+            let fault = Fault::at(span, format!("{address} of {owner} is not the address of a machine"));
+            cx.fault(fault.help("write the address that its interface has, as in \"10.10.1.21\""));
             return;
         }
-        self.addresses.take(cx, "address", address, span, owner);
+        self.addresses.take(cx, ADDRESS, address, span, owner);
     }
 
     pub(super) fn address6(&mut self, cx: &mut Decoding, address: Ipv6Addr, span: Span, owner: &str) {
-        self.addresses6.take(cx, "address", address, span, owner);
+        self.addresses6.take(cx, ADDRESS, address, span, owner);
     }
 }

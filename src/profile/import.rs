@@ -23,10 +23,11 @@ use super::fault::{Fault, Faults, Warnings};
 use super::identities::Identities;
 use super::json;
 use super::reader::{At, Decoding};
+use super::secrets;
 use super::source::{Sources, Span};
 use super::suggest;
 use super::value::{Table, Value, ValueKind};
-use super::word::{SshKey, Word};
+use super::word::{SshKey, Word, respelled};
 
 /// A converted inventory.
 #[derive(Debug, Clone)]
@@ -67,11 +68,12 @@ pub fn import(path: &Path, text: &str) -> Result<Imported, Faults> {
         Ok(root) => read(&mut cx, &mut sources, &root),
         Err(faults) => {
             cx.faults = faults;
+            secrets::in_broken_text(file, text).into_iter().for_each(|span| sources.hide(span));
             Default::default()
         }
     };
     if !cx.faults.is_empty() {
-        return Err(Faults::new(cx.faults, sources));
+        return Err(Faults::new(cx.faults, sources).with_warnings(cx.warnings));
     }
     Ok(Imported {
         nodes: written(path, &nodes, &keys),
@@ -89,7 +91,8 @@ fn read(cx: &mut Decoding, sources: &mut Sources, root: &Value) -> (Vec<Node>, V
                     unknown(cx, sources, name, entry.key, &entry.value, &["nodes", "ssh_keys"], "");
                 }
             }
-            let keys = table.entries.get("ssh_keys").map(|entry| ssh_keys(cx, &entry.value)).unwrap_or_default();
+            let keys =
+                table.entries.get("ssh_keys").map(|entry| ssh_keys(cx, sources, &entry.value)).unwrap_or_default();
             (table.entries.get("nodes").map(|entry| &entry.value), keys)
         }
         _ => (None, Vec::new()),
@@ -115,16 +118,17 @@ fn unknown(
     known: &[&str],
     place: &str,
 ) {
-    let lower = name.to_lowercase();
-    if ["pass", "secret", "token", "cred", "key"].iter().any(|word| lower.contains(word)) {
-        sources.hide(value.span);
-    }
+    let mut hidden = Vec::new();
+    secrets::inside(name, value, &mut hidden);
+    hidden.into_iter().for_each(|span| sources.hide(span));
     let warning = Fault::at(key, format!("the field '{}'{place} is left out", name.escape_debug()));
-    let near = suggest::nearest(&lower, known.iter().copied());
+    let near = suggest::nearest(&name.to_lowercase(), known.iter().copied());
+    // A password is no misspelt address.
+    let near = near.filter(|_| !secrets::is_secret(name));
     cx.warn(warning.maybe_help(near.map(|near| format!("did you mean \"{near}\"?"))));
 }
 
-fn ssh_keys(cx: &mut Decoding, value: &Value) -> Vec<String> {
+fn ssh_keys(cx: &mut Decoding, sources: &mut Sources, value: &Value) -> Vec<String> {
     let items = match &value.kind {
         ValueKind::List { items, .. } => items.as_slice(),
         ValueKind::Foreign("null") => &[],
@@ -133,9 +137,19 @@ fn ssh_keys(cx: &mut Decoding, value: &Value) -> Vec<String> {
     let mut keys = Vec::new();
     for item in items {
         let ValueKind::Text(text) = &item.kind else {
-            cx.fault(Fault::at(item.span, format!("an ssh key is a text, not {}", item.type_name())));
+            let mut hidden = Vec::new();
+            secrets::inside("", item, &mut hidden);
+            hidden.into_iter().for_each(|span| sources.hide(span));
+            let fault = Fault::at(item.span, format!("an ssh key must be a text, and is {}", item.type_name()));
+            cx.fault(fault.help("write the one line of a .pub file"));
             continue;
         };
+        if secrets::is_private_key(text) {
+            sources.hide(item.span);
+            let warning = Fault::at(item.span, "an ssh key is left out: this is a private key");
+            cx.warn(warning.help("paste the one line of the file that ends in .pub"));
+            continue;
+        }
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             match SshKey::parse(line) {
                 Ok(key) => keys.push(key.0),
@@ -167,8 +181,8 @@ impl Entry<'_, '_> {
             ValueKind::Text(text) => Some(At { value: text.trim().to_owned(), span: value.span }),
             ValueKind::Foreign("null") => None,
             _ => {
-                let message = format!("`{field}` of {} is a text, not {}", self.place, value.type_name());
-                self.cx.fault(Fault::at(value.span, message));
+                let message = format!("`{field}` of {} must be a text, and is {}", self.place, value.type_name());
+                self.cx.fault(Fault::at(value.span, message).help("write it in quotes"));
                 None
             }
         }
@@ -183,9 +197,9 @@ impl Entry<'_, '_> {
         })
     }
 
-    fn bad(&mut self, at: &At<String>, field: &str, what: &str) {
+    fn bad(&mut self, at: &At<String>, field: &str, what: &str, help: &str) {
         let message = format!("`{field}` of {} is not {what}: '{}'", self.place, at.value.escape_debug());
-        self.cx.fault(Fault::at(at.span, message));
+        self.cx.fault(Fault::at(at.span, message).help(help));
     }
 
     /// A host name: the first label, in lowercase. What had to be changed is remarked.
@@ -193,7 +207,11 @@ impl Entry<'_, '_> {
         let at = self.text(field)?;
         let label = at.value.split('.').next().unwrap_or("").to_ascii_lowercase().replace(['_', ' '], "-");
         let Ok(hostname) = label.parse::<Hostname>() else {
-            self.bad(&at, field, "a host name");
+            let help = match label.as_str() {
+                "localhost" => "'localhost' is every machine's name for itself: write another",
+                _ => "use letters, digits and inner '-', as in \"node1\"",
+            };
+            self.bad(&at, field, "a host name", help);
             return None;
         };
         if at.value != hostname.as_str() {
@@ -207,15 +225,11 @@ impl Entry<'_, '_> {
     /// A MAC address, however its digits are separated.
     fn mac(&mut self, field: &str) -> Option<At<MacAddr>> {
         let at = self.text(field)?;
-        let digits: Vec<char> = at.value.chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).collect();
-        let pairs: Vec<String> = digits.chunks(2).map(|pair| pair.iter().collect()).collect();
-        match pairs.join(":").parse() {
-            Ok(mac) => Some(At { value: mac, span: at.span }),
-            Err(_) => {
-                self.bad(&at, field, "the MAC address of an interface");
-                None
-            }
+        let mac = respelled(&at.value);
+        if mac.is_none() {
+            self.bad(&at, field, "the MAC address of an interface", "write it as in \"52:54:00:12:34:56\"");
         }
+        mac.map(|mac| At { value: mac, span: at.span })
     }
 
     /// An address; the length of its subnet's prefix stands in the profile.
@@ -223,15 +237,19 @@ impl Entry<'_, '_> {
         let at = self.text(field)?;
         let (address, prefix) = at.value.split_once('/').map_or((at.value.as_str(), None), |(a, p)| (a, Some(p)));
         let prefix_ok = prefix.is_none_or(|p| p.parse::<u8>().is_ok_and(|p| p <= 32) || p.parse::<Ipv4Addr>().is_ok());
-        match address.trim().parse() {
+        match address.trim().parse::<Ipv4Addr>() {
             Ok(address) if prefix_ok => {
                 if prefix.is_some() {
-                    self.comments.push(format!("{field} was {}", at.value.escape_debug()));
+                    let was = at.value.escape_debug();
+                    let message = format!("`{field}` of {} becomes '{address}': it was '{was}'", self.place);
+                    let warning = Fault::at(at.span, message);
+                    self.cx.warn(warning.help("how large a subnet is stands once, in the profile"));
+                    self.comments.push(format!("{field} was {was}"));
                 }
                 Some(At { value: address, span: at.span })
             }
             _ => {
-                self.bad(&at, field, "an IPv4 address");
+                self.bad(&at, field, "an IPv4 address", "write it as in \"10.10.1.21\"");
                 None
             }
         }
@@ -266,7 +284,10 @@ fn node(
     item: &Value,
 ) -> Option<Node> {
     let ValueKind::Table(table) = &item.kind else {
-        cx.fault(Fault::at(item.span, format!("entry {number} is an object with fields, not {}", item.type_name())));
+        let message = format!("entry {number} must be an object with fields, and is {}", item.type_name());
+        cx.fault(
+            Fault::at(item.span, message).help("write it as in {\"hostname\": \"node1\", \"mac\": ..., \"ip\": ...}"),
+        );
         return None;
     };
     let mut comments = Vec::new();
@@ -306,27 +327,30 @@ fn node(
     ] {
         if missing && !fields.iter().any(|field| entry.refused(field)) {
             let message = format!("{} has neither `{}` nor `{}`", entry.place, fields[0], fields[1]);
-            entry.cx.fault(Fault::at(Span { end: item.span.start + 1, ..item.span }, message));
+            let fault = Fault::at(Span { end: item.span.start + 1, ..item.span }, message);
+            entry.cx.fault(fault.help(format!("add `{}` to it; a node cannot be known without", fields[0])));
         }
     }
     let Entry { cx, place, comments, .. } = entry;
 
     let owner = hostname.as_ref().map_or(place, |hostname| format!("the node '{}'", hostname.value));
+    let (of_bmc, of_ceph) = (format!("the BMC of {owner}"), format!("the network 'ceph' of {owner}"));
     if let Some(at) = &hostname {
         identities.name(cx, &at.value, at.span, &owner);
         if let Some(bmc) = &console_ip {
-            identities.derived_name(cx, &at.value, "bmc", bmc.span, &format!("the BMC of {owner}"));
+            identities.derived_name(cx, &at.value, "bmc", bmc.span, &of_bmc);
         }
         if let Some(ceph) = &ceph {
-            identities.derived_name(cx, &at.value, "ceph", ceph.span, &format!("the network 'ceph' of {owner}"));
+            identities.derived_name(cx, &at.value, "ceph", ceph.span, &of_ceph);
         }
     }
     let bmc_mac = console_mac.as_ref().filter(|_| console_ip.is_some());
-    mac.iter().chain(bmc_mac).for_each(|at| identities.mac(cx, at.value, at.span, &owner));
-    [&address, &console_ip, &ceph]
-        .into_iter()
-        .flatten()
-        .for_each(|at| identities.address(cx, at.value, at.span, &owner));
+    for (at, owner) in [(mac.as_ref(), &owner), (bmc_mac, &of_bmc)] {
+        at.into_iter().for_each(|at| identities.mac(cx, at.value, at.span, owner));
+    }
+    for (at, owner) in [(&address, &owner), (&console_ip, &of_bmc), (&ceph, &of_ceph)] {
+        at.iter().for_each(|at| identities.address(cx, at.value, at.span, owner));
+    }
     Some(Node {
         hostname: hostname?.value,
         mac: mac?.value,
@@ -459,6 +483,37 @@ dhcp.range = "10.10.1.100-10.10.1.199"
             "{faults}"
         );
         insta::assert_snapshot!("import_faults", faults.render(false));
+    }
+
+    #[test]
+    fn no_message_shows_a_secret() {
+        for field in [
+            r#""console_pass": "hunter2""#,
+            r#""console_pw": "hunter2""#,
+            r#""ipmi": {"user": "ADMIN", "logins": [{"pwd": "hunter2"}]}"#,
+            r#""bmc": {"api_key": "hunter2"}"#,
+            r#""notes": ["-----BEGIN RSA PRIVATE KEY-----\nhunter2"]"#,
+            r#""pw": "hunter2", "pw": "hunter2""#,
+            r#""token": "hunter2" "rack": 7"#,
+        ] {
+            let said = faults(&format!("[{{\"hostname\": \"a\", {field}}}]")).render(false);
+            assert!(!said.contains("hunter2"), "{field}: {said}");
+            assert!(said.contains("nodes.json:1:") && !said.contains("did you mean"), "{field}: {said}");
+        }
+        let keys = r#"{"nodes": [], "ssh_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2"]}"#;
+        let warnings = imported(keys).warnings.render(false);
+        assert!(warnings.contains("this is a private key") && !warnings.contains("hunter2"), "{warnings}");
+    }
+
+    #[test]
+    fn a_node_that_shares_with_itself_says_which_of_its_parts() {
+        let faults = faults(
+            "[{\"hostname\": \"a\", \"rack\": 7,\n\"mac\": \"52:54:00:00:00:01\",\n\"ip\": \"10.10.1.21\",\n\
+             \"console_ip\": \"10.10.1.21/24\",\n\"console_mac\": \"52:54:00:00:00:01\",\n\"ceph_ip\": \"10.10.1.21\"},\n\
+             {\"hostname\": \"localhost\", \"mac\": \"52:54:00:00:00:02\", \"ip\": \"10.10.1.22\"}]",
+        );
+        assert_eq!((faults.count(), faults.warnings().count()), (4, 2), "{faults}");
+        insta::assert_snapshot!("import_shared_within", faults.render(false));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Reading a profile with everything that it names: imports, nodes.toml, files.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use super::installers::{self, Inherited};
 use super::nodes::Surroundings;
 use super::options::{NODES_SHAPE, PROFILE_SHAPE, Shape};
 use super::reader::{At, Decoding, Section};
+use super::secrets;
 use super::source::{Sources, Span};
 use super::value::{self, Table, Value, ValueKind};
 use super::word::{FilePath, Name};
@@ -94,7 +94,7 @@ pub(super) fn load_from(files: &dyn Files, path: &Path, cx: &mut Decoding) -> Re
             if faults.is_empty() {
                 faults.push(Fault::new("the profile is not sound, and provbuild cannot say why: please report it"));
             }
-            Err(Faults::new(faults, sources))
+            Err(Faults::new(faults, sources).with_warnings(std::mem::take(&mut cx.warnings)))
         }
     }
 }
@@ -232,6 +232,9 @@ impl Loader<'_> {
         let file = self.sources.add(path.to_owned(), text);
         let Findings { faults, hidden } = check::check(&mut table, shape);
         hidden.into_iter().for_each(|span| self.sources.hide(span));
+        if !syntax.is_empty() {
+            secrets::in_broken_text(file, self.sources.text(file)).into_iter().for_each(|span| self.sources.hide(span));
+        }
         // A line that could not be parsed has one fault: what was recovered of it may be nonsense.
         let line = |fault: &Fault| fault.span().map(|span| self.sources.line(span.file, span.start));
         let broken: Vec<_> = syntax.iter().map(line).collect();
@@ -247,7 +250,7 @@ impl Loader<'_> {
             Some(Value { kind: ValueKind::List { items, .. }, .. }) => items.clone(),
             _ => Vec::new(),
         };
-        let mut base = Table { entries: BTreeMap::new() };
+        let mut base = Table::default();
         for import in imports {
             let ValueKind::Text(name) = &import.kind else { continue };
             let at = At { value: name, span: import.span };

@@ -29,6 +29,7 @@ mod nodes;
 mod options;
 mod reader;
 mod schema;
+mod secrets;
 mod site;
 mod storage;
 #[cfg(test)]

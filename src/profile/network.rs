@@ -156,11 +156,9 @@ fn uplink(
             Some(gateway) if !address.value.contains(&gateway.value) || gateway.value == address.value.addr() => {
                 let fault =
                     Fault::new(format!("the gateway {} is not a neighbour of the uplink's address", gateway.value));
-                cx.fault(
-                    fault
-                        .label(gateway.span, "")
-                        .label(address.span, format!("the subnet is {}", address.value.trunc())),
-                );
+                let net = address.value.trunc();
+                let fault = fault.label(gateway.span, "").label(address.span, format!("the subnet is {net}"));
+                cx.fault(fault.help(format!("{}, not the appliance's own", between(net))));
             }
             _ => {}
         }
@@ -217,7 +215,8 @@ fn hosts(cx: &mut Decoding, provisioning: &Section<'_>) -> Vec<(ExtraHost, HostP
 fn usable(cx: &mut Decoding, address: &At<Ipv4Net>) {
     let (net, own) = (address.value, address.value.addr());
     if own.is_loopback() || own.is_multicast() || own.is_unspecified() || own.is_broadcast() {
-        cx.fault(Fault::at(address.span, format!("{own} is not the address of a machine")));
+        let fault = Fault::at(address.span, format!("{own} is not the address of a machine"));
+        cx.fault(fault.help("write the appliance's own address in that network, as in \"10.10.1.1/24\""));
         return;
     }
     if own == net.network() || own == net.broadcast() {
@@ -228,16 +227,23 @@ fn usable(cx: &mut Decoding, address: &At<Ipv4Net>) {
     }
 }
 
+/// What to choose in a subnet.
+pub(super) fn between(net: Ipv4Net) -> String {
+    let (first, last) = (net.network().to_bits() + 1, net.broadcast().to_bits() - 1);
+    format!("choose from {} to {}", Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last))
+}
+
 fn check_range(cx: &mut Decoding, range: &At<DhcpRange>, address: &At<Ipv4Net>) {
     let (net, DhcpRange { first, last }) = (address.value.trunc(), range.value);
     let both = |message: String, text: &str| Fault::new(message).label(range.span, "").label(address.span, text);
     if !net.contains(&first) || !net.contains(&last) {
-        cx.fault(both(format!("the range {first}-{last} leaves the subnet {net}"), "the subnet"));
+        cx.fault(both(format!("the range {first}-{last} leaves the subnet {net}"), "the subnet").help(between(net)));
     } else if (first..=last).contains(&address.value.addr()) {
         let fault = both("the range contains the appliance's own address".to_owned(), "this address");
         cx.fault(fault.help("start the range behind it, or end it before"));
     } else if first == net.network() || last == net.broadcast() {
-        cx.fault(Fault::at(range.span, format!("the range contains the network or broadcast address of {net}")));
+        let fault = Fault::at(range.span, format!("the range contains the network or broadcast address of {net}"));
+        cx.fault(fault.help(between(net)));
     }
 }
 
@@ -249,12 +255,14 @@ fn check_gateway(cx: &mut Decoding, gateway: &At<Ipv4Addr>, address: &At<Ipv4Net
         let fault = fault.label(gateway.span, "").label(address.span, "the provisioning subnet");
         cx.fault(fault.help("nodes reach a router only inside their own subnet"));
     } else if router == net.network() || router == net.broadcast() {
-        cx.fault(Fault::at(gateway.span, format!("{router} is the network or broadcast address of {net}")));
+        let fault = Fault::at(gateway.span, format!("{router} is the network or broadcast address of {net}"));
+        cx.fault(fault.help(between(net)));
     } else if let Some(range) = range
         && (range.value.first..=range.value.last).contains(&router)
     {
         let fault = Fault::new(format!("the gateway {router} lies inside the dynamic range"));
-        cx.fault(fault.label(gateway.span, "").label(range.span, "given to machines that are not listed"));
+        let fault = fault.label(gateway.span, "").label(range.span, "given to machines that are not listed");
+        cx.fault(fault.help("write the router's own address, or end the range before it"));
     }
 }
 

@@ -10,7 +10,7 @@ use super::disk::{self, Selected};
 use super::fault::Fault;
 use super::identities::Identities;
 use super::installers::Facts;
-use super::network::Decoded;
+use super::network::{Decoded, between};
 use super::reader::{At, Decoding, Section};
 use super::source::Span;
 use super::suggest;
@@ -124,7 +124,7 @@ fn node(
     let identities = &mut collected.identities;
     let owner = match &hostname {
         Some(hostname) => format!("the node '{}'", hostname.value),
-        None => "another node".to_owned(),
+        None => "a node without a sound name".to_owned(),
     };
     if let Some(hostname) = &hostname {
         identities.name(cx, &hostname.value, hostname.span, &owner);
@@ -264,9 +264,10 @@ fn in_subnet(cx: &mut Decoding, around: &Surroundings<'_>, address: Ipv4Addr, sp
     let net = own.value.trunc();
     if !net.contains(&address) {
         let fault = Fault::new(format!("the address {address} of {owner} lies outside the subnet {net}"));
-        cx.fault(fault.label(span, "").label(own.span, "the provisioning subnet"));
+        cx.fault(fault.label(span, "").label(own.span, "the provisioning subnet").help(between(net)));
     } else if address == net.network() || address == net.broadcast() {
-        cx.fault(Fault::at(span, format!("{address} is the network or broadcast address of {net}")));
+        let fault = Fault::at(span, format!("{address} is the network or broadcast address of {net}"));
+        cx.fault(fault.help(between(net)));
     } else {
         not_dynamic(cx, around, address, span, owner);
     }
@@ -289,7 +290,8 @@ fn not_the_gateway(cx: &mut Decoding, around: &Surroundings<'_>, address: &At<Ip
         && own.value.addr() != address.value
     {
         let fault = Fault::new(format!("the address {} of {owner} is the gateway's", address.value));
-        cx.fault(fault.label(address.span, "").label(gateway.span, "the nodes' router"));
+        let fault = fault.label(address.span, "").label(gateway.span, "the nodes' router");
+        cx.fault(fault.help("give the node another address"));
     }
 }
 
@@ -309,7 +311,8 @@ fn bmc_place(
         }
         (_, Some(subnet)) if !subnet.value.contains(&address) => {
             let fault = Fault::new(format!("the address {address} of {owner} lies outside the BMC subnet"));
-            cx.fault(fault.label(span, "").label(subnet.span, format!("the subnet is {}", subnet.value.trunc())));
+            let fault = fault.label(span, "").label(subnet.span, format!("the subnet is {}", subnet.value.trunc()));
+            cx.fault(fault.help(between(subnet.value.trunc())));
         }
         _ => {}
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use super::fault::Fault;
-use super::options::{self, Fallback, Spec};
+use super::options::{self, Fallback, Kind, Spec};
 use super::source::Span;
 use super::value::{self, Table, Value, ValueKind};
 use super::word::Word;
@@ -94,9 +94,14 @@ impl<'a> Section<'a> {
         self.table?.entries.get(key).map(|entry| entry.key)
     }
 
-    /// Whether nothing is written here.
+    /// Whether nothing is written here, nor was before the check took out what is faulty.
     pub(super) fn is_empty(&self) -> bool {
-        self.table.is_some_and(|table| table.entries.is_empty())
+        self.table.is_some_and(|table| table.entries.is_empty() && !table.damaged)
+    }
+
+    /// Whether all that was written here is still here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.table.is_some_and(|table| !table.damaged)
     }
 
     /// A table below this one; reading from one that is not written gives the defaults.
@@ -157,7 +162,12 @@ impl<'a> Section<'a> {
                 let place = if self.shown.is_empty() { "the profile".to_owned() } else { format!("`{}`", self.shown) };
                 let fault =
                     Fault::new(format!("{place} has no `{key}`")).label(self.span, format!("`{key}` is required"));
-                cx.fault(fault.help(spec.doc));
+                let example = match spec.kind {
+                    Kind::Word(word) => word.choices.first().copied().unwrap_or(word.example),
+                    _ => "",
+                };
+                let written = if example.is_empty() { key.to_owned() } else { format!("{key} = {example:?}") };
+                cx.fault(fault.help(format!("add `{written}`: {}", spec.doc)));
                 None
             }
             _ => None,

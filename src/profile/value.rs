@@ -34,6 +34,8 @@ pub(super) enum ValueKind {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
     pub(super) entries: BTreeMap<String, Entry>,
+    /// Something was written here that was found faulty, reported and taken out.
+    pub(super) damaged: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -94,7 +96,7 @@ fn table(file: usize, table: DeTable<'_>) -> Table {
         let span = Span::new(file, key.span());
         (key.into_inner().into_owned(), Entry { key: span, value: self::value(file, value) })
     };
-    Table { entries: table.into_iter().map(entry).collect() }
+    Table { entries: table.into_iter().map(entry).collect(), damaged: false }
 }
 
 fn value(file: usize, value: Spanned<DeValue<'_>>) -> Value {
@@ -120,6 +122,7 @@ fn value(file: usize, value: Spanned<DeValue<'_>>) -> Value {
 /// Lays `over` on `base`: tables merge key by key, lists follow one another (or replace), of anything else `over` wins.
 pub(super) fn merge(base: Table, over: Table) -> Table {
     let mut merged = base;
+    merged.damaged |= over.damaged;
     for (name, entry) in over.entries {
         let entry = match merged.entries.remove(&name) {
             Some(before) => Entry { key: entry.key, value: merge_values(before.value, entry.value) },

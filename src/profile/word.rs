@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use netboot::{BmcKind, FileSystem, Hostname, MacAddr, SecretRef, Sizing};
+use netboot::{BmcKind, FileSystem, Hostname, MacAddr, MacAddrError, SecretRef, Sizing};
 use url::Url;
 
 use super::names::{RESERVED_USERS, TIMEZONE_AREAS};
-use super::{DhcpRange, DistributionName, Media, OutputFormat, suggest};
+use super::{DhcpRange, DistributionName, Media, OutputFormat, secrets, suggest};
 use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
 
 /// Why a text is not what an option holds.
@@ -80,7 +80,6 @@ parsed!(
     "^[0-9a-fA-F]{64}$",
     "the file's publisher lists it, often as SHA256SUMS"
 );
-parsed!(MacAddr, "MAC address", "52:54:00:12:34:56", "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$", "");
 parsed!(
     ImagePath,
     "absolute path",
@@ -99,10 +98,35 @@ impl Word for Hostname {
             fixed.truncate(fixed.find('.').unwrap_or(fixed.len()));
             match fixed.parse::<Hostname>() {
                 Ok(fixed) => complaint.help(format!("write \"{fixed}\"")),
-                Err(_) => complaint,
+                Err(_) if error == netboot::HostnameError::Localhost => {
+                    complaint.help("choose another name, as in \"node1\"")
+                }
+                Err(_) => complaint.help("use 1 to 63 lowercase letters, digits and inner '-', as in \"node1\""),
             }
         })
     }
+}
+
+impl Word for MacAddr {
+    const TYPE: WordType = word::<Self>("MAC address", "52:54:00:12:34:56", "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|error: MacAddrError| {
+            let complaint = Complaint::new(error.to_string());
+            match (error, respelled(text)) {
+                (MacAddrError::Form(_), Some(mac)) => complaint.help(format!("write \"{mac}\"")),
+                (MacAddrError::Form(_), None) => complaint,
+                _ => complaint.help("`ip link` shows an interface's own address behind link/ether"),
+            }
+        })
+    }
+}
+
+/// The MAC address that a text means, however its digits are separated.
+pub(super) fn respelled(text: &str) -> Option<MacAddr> {
+    let digits: Vec<char> = text.chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).collect();
+    let pairs: Vec<String> = digits.chunks(2).map(|pair| pair.iter().collect()).collect();
+    pairs.join(":").parse().ok()
 }
 
 impl Word for SecretRef {
@@ -128,7 +152,8 @@ impl Word for Ipv4Addr {
                 Complaint::new(format!("'{text}' has a prefix length; a plain address stands here"))
                     .help(format!("write \"{address}\""))
             }
-            _ => Complaint::new(format!("'{text}' is not an IPv4 address")),
+            _ => Complaint::new(format!("'{text}' is not an IPv4 address"))
+                .help("write four numbers from 0 to 255, without leading zeros, as in \"10.10.1.21\""),
         })
     }
 }
@@ -137,7 +162,10 @@ impl Word for IpAddr {
     const TYPE: WordType = word::<Self>("IP address", "1.1.1.1", "^[0-9A-Fa-f.:]+$");
 
     fn parse(text: &str) -> Result<Self, Complaint> {
-        text.parse().map_err(|_| Complaint::new(format!("'{text}' is not an IP address")))
+        text.parse().map_err(|_| {
+            Complaint::new(format!("'{text}' is not an IP address"))
+                .help("write it as in \"10.10.1.1\" or \"fd00:10::1\"")
+        })
     }
 }
 
@@ -173,7 +201,8 @@ impl Word for Ipv6Net {
         })?;
         match net.addr().is_multicast() || net.addr().is_unspecified() || net.addr().is_loopback() {
             false => Ok(net),
-            true => Err(Complaint::new(format!("{} is not the address of a machine", net.addr()))),
+            true => Err(Complaint::new(format!("{} is not the address of a machine", net.addr()))
+                .help("write the machine's own address, as in \"fd00:10::21/64\"")),
         }
     }
 }
@@ -347,9 +376,16 @@ checked!(
     "name",
     "mylab",
     "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-    |text| match is_label(text) {
-        true => Ok(()),
-        false => refuse(text, "a name", "use 1 to 63 lowercase letters, digits and inner '-'"),
+    |text| {
+        let fixed = || text.trim().to_lowercase().replace(['_', ' ', '.'], "-");
+        match text.parse::<Hostname>() {
+            Ok(_) => Ok(()),
+            Err(error @ netboot::HostnameError::Localhost) => {
+                Err(Complaint::new(error.to_string()).help("choose another name, as in \"mylab\""))
+            }
+            Err(_) if is_label(&fixed()) => refuse(text, "a name", &format!("write \"{}\"", fixed())),
+            Err(_) => refuse(text, "a name", "use 1 to 63 lowercase letters, digits and inner '-'"),
+        }
     }
 );
 checked!(Domain, "DNS domain", "lab.internal", "^[a-z0-9.-]+$", |text| {
@@ -485,7 +521,7 @@ checked!(
     "",
     "",
     |text| match text.contains('\0') {
-        true => Err(Complaint::new("the text has a NUL character")),
+        true => Err(Complaint::new("the text has a NUL character").help("take the \\u0000 out")),
         false => Ok(()),
     }
 );
@@ -495,8 +531,10 @@ checked!(
     "text of one line",
     "",
     "",
-    |text| match text.is_empty() || text.chars().any(char::is_control) {
-        true => Err(Complaint::new("the text is empty or has a line break or another control character")),
+    |text| match text.chars().any(char::is_control) {
+        _ if text.is_empty() => Err(Complaint::new("the text is empty").help("write something, or leave the key out")),
+        true => Err(Complaint::new("the text has a line break or another control character")
+            .help("write it on one line, in printable characters")),
         false => Ok(()),
     }
 );
@@ -589,18 +627,17 @@ impl Word for SshKey {
     const TYPE: WordType = word::<Self>("ssh public key", "ssh-ed25519 AAAA... ops@desk", "");
 
     fn parse(text: &str) -> Result<Self, Complaint> {
-        if text.contains("PRIVATE KEY") {
+        if secrets::is_private_key(text) {
             return Err(
                 Complaint::new("this is a private key").help("paste the one line of the file that ends in .pub")
             );
         }
         if text.trim() != text || text.chars().any(char::is_control) {
-            return Err(Complaint::new("an ssh public key is one line without spaces around it"));
+            return Err(Complaint::new("an ssh public key is one line without spaces around it")
+                .help("write each key as its own list item"));
         }
-        match text.parse::<ssh_key::authorized_keys::Entry>() {
-            Ok(_) => Ok(SshKey(text.to_owned())),
-            Err(error) => Err(Complaint::new(format!("not an ssh public key: {error}"))
-                .help("paste the one line of a .pub file, as in \"ssh-ed25519 AAAA... ops@desk\"")),
-        }
+        netboot::lint::ssh_public_key(text).map(|()| SshKey(text.to_owned())).map_err(|why| {
+            Complaint::new(why).help("paste the one line of a .pub file, as in \"ssh-ed25519 AAAA... ops@desk\"")
+        })
     }
 }

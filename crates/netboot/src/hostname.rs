@@ -21,6 +21,8 @@ pub enum HostnameError {
     Dotted(String),
     #[error("'{0}' has uppercase letters; host names are written in lowercase")]
     Uppercase(String),
+    #[error("'localhost' is every machine's name for itself")]
+    Localhost,
     #[error("'{0}' is not a host name: letters, digits and '-' only, no '-' at either end")]
     Form(String),
 }
@@ -39,6 +41,8 @@ impl FromStr for Hostname {
         let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         match text {
             "" => Err(HostnameError::Empty),
+            // RFC 6761, section 6.3: it never names another machine.
+            "localhost" => Err(HostnameError::Localhost),
             _ if text.len() > 63 => Err(HostnameError::TooLong(own())),
             _ if text.contains('.') => Err(HostnameError::Dotted(own())),
             _ if text.starts_with('-') || text.ends_with('-') => Err(HostnameError::Form(own())),
@@ -93,11 +97,12 @@ mod tests {
 
     #[test]
     fn one_lowercase_label() {
-        for good in ["a", "node1", "4u-rack", &"x".repeat(63)] {
+        for good in ["a", "node1", "4u-rack", "localhost1", &"x".repeat(63)] {
             assert!(good.parse::<Hostname>().is_ok(), "{good}");
         }
         let error = |text: &str| text.parse::<Hostname>().unwrap_err();
         assert_eq!(error(""), HostnameError::Empty);
+        assert_eq!(error("localhost"), HostnameError::Localhost);
         assert!(matches!(error("node1.lab"), HostnameError::Dotted(_)));
         assert!(matches!(error("Node1"), HostnameError::Uppercase(_)));
         assert!(matches!(error(&"x".repeat(64)), HostnameError::TooLong(_)));

@@ -72,6 +72,14 @@ pub fn lint(text: &str, release: Release) -> Linted {
     Linted { findings: report.finish(), secrets: hidden }
 }
 
+/// Whether a text is one line of authorized_keys(5), as sshd takes it; if not, why.
+///
+/// # Errors
+/// What is wrong with it, in words, without the text itself.
+pub fn ssh_public_key(line: &str) -> Result<(), String> {
+    ssh_key::check(line).map_err(|bad| bad.to_string())
+}
+
 /// As [`lint`], of a file's bytes; with the text that the places are in.
 pub fn lint_bytes(bytes: &[u8], release: Release) -> (Cow<'_, str>, Linted) {
     // More is not worth a copy; `lint` refuses it by its length.
