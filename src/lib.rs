@@ -3,9 +3,10 @@
 //! The directory listing is the pipeline; ARCHITECTURE.md says what each module may import.
 //!
 //! ```text
-//! profile ─► lock ─► fetch ─► rootfs ─┐
-//!    └─────► render ◄─ netboot        ├─► image ─► manifest ─► deploy
-//!               └─── overlay ─────────┘
+//! profile ─► lock ─► fetch ─► rootfs ─────┐
+//!    │                 └────► media ─┐    ├─► image ─► manifest ─► deploy
+//!    └─────► render ◄─ netboot ◄─────┘    │
+//!               └─── overlay ─────────────┘
 //! ```
 
 pub mod build;

@@ -546,10 +546,17 @@ checked!(
         false => refuse(text, "a keyboard layout", "write it as in \"us\" or \"de\""),
     }
 });
-checked!(KernelParameter, "kernel parameter", "console=ttyS0,115200", "^[!-~]+$", |text| {
-    match !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
+checked!(KernelParameter, "kernel parameter", "console=ttyS0,115200", "^[^\\s;|&<>$`'\"\\\\{}]+$", |text| {
+    // An installed system's own GRUB reads its parameters through two shells: what is special there would cut the line,
+    // or keep the machine from booting.
+    let special = |b: u8| b";|&<>$`'\"\\{}".contains(&b);
+    match !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !special(b)) {
         true => Ok(()),
-        false => refuse(text, "one kernel parameter", "write each parameter as its own list item"),
+        false => refuse(
+            text,
+            "one kernel parameter",
+            "write each parameter as its own list item, without quotes and without characters that are special to GRUB",
+        ),
     }
 });
 checked!(Setting, "kernel setting", "net.ipv4.tcp_syncookies", "^[A-Za-z0-9_.*/:-]+$", |text| {

@@ -23,8 +23,19 @@ pub enum HostnameError {
     Uppercase(String),
     #[error("'localhost' is every machine's name for itself")]
     Localhost,
+    #[error("'{0}' is read as a date by many programs; give the host a name with a letter")]
+    Date(String),
     #[error("'{0}' is not a host name: letters, digits and '-' only, no '-' at either end")]
     Form(String),
+}
+
+/// What YAML readers take for a date where it stands without quotes (yaml.org, type timestamp).
+fn looks_like_a_date(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let digits = |part: &str, lengths: std::ops::RangeInclusive<usize>| {
+        lengths.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    matches!(parts[..], [year, month, day] if digits(year, 4..=4) && digits(month, 1..=2) && digits(day, 1..=2))
 }
 
 impl Hostname {
@@ -46,6 +57,7 @@ impl FromStr for Hostname {
             _ if text.len() > 63 => Err(HostnameError::TooLong(own())),
             _ if text.contains('.') => Err(HostnameError::Dotted(own())),
             _ if text.starts_with('-') || text.ends_with('-') => Err(HostnameError::Form(own())),
+            _ if looks_like_a_date(text) => Err(HostnameError::Date(own())),
             _ if text.bytes().all(ok) => Ok(Hostname(own())),
             _ if text.to_ascii_lowercase().bytes().all(ok) => Err(HostnameError::Uppercase(own())),
             _ => Err(HostnameError::Form(own())),
@@ -106,6 +118,7 @@ mod tests {
         assert!(matches!(error("node1.lab"), HostnameError::Dotted(_)));
         assert!(matches!(error("Node1"), HostnameError::Uppercase(_)));
         assert!(matches!(error(&"x".repeat(64)), HostnameError::TooLong(_)));
+        assert!(matches!(error("2024-01-01"), HostnameError::Date(_)));
         for bad in ["-a", "a-", "a_b", "a b", "nöde", "a\n"] {
             assert!(matches!(error(bad), HostnameError::Form(_)), "{bad}");
         }
