@@ -406,7 +406,8 @@ checked!(UserName, "user name", "ops", "^[a-z_][a-z0-9_-]{0,31}$", |text| {
             "use up to 32 lowercase letters, digits, '_' and '-', starting with a letter",
         );
     }
-    if RESERVED_USERS.binary_search(&text).is_ok() || text.starts_with("systemd-") {
+    let reserved = RESERVED_USERS.binary_search(&text).is_ok() || netboot::lint::is_reserved_user(text);
+    if reserved || text.starts_with("systemd-") {
         return Err(Complaint::new(format!("the user name '{text}' is reserved by the distribution"))
             .help("choose another one, for example \"ops\""));
     }

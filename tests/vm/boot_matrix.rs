@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
 use netboot::{Armed, Installation, MediaPaths, Node, Site};
 use provbuild::fetch::Store;
 use provbuild::profile::{self, Dhcp, Profile};
@@ -159,7 +162,7 @@ impl Service {
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         // SAFETY: prctl is async-signal-safe and touches nothing of the parent's.
         unsafe {
-            command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?));
+            command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
         }
         Service(command.spawn().expect("nsenter cannot be run: install util-linux"))
     }
@@ -167,7 +170,13 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // nsenter has become the service itself. It may have ended already: then there is nothing to kill.
+        // nsenter has become the service itself, which is asked to end: nginx takes its workers along. It may have ended
+        // already: then there is nothing to ask.
+        let _ = nix::sys::signal::kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline && matches!(self.0.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,7 +1,8 @@
 //! Who can log in to the installed system: identity, ssh, and the users of user-data.
 
 use super::document::Sections;
-use super::facts::{Facts, RESERVED_USERS};
+use super::facts::Facts;
+use super::is_reserved_user;
 use super::report::Report;
 use super::shape::shown;
 use super::ssh_key;
@@ -155,7 +156,7 @@ fn check_identity(identity: &Node, facts: &Facts, report: &mut Report<'_>) {
 
 fn check_user_name(name: &Node, report: &mut Report<'_>) {
     let Some(text) = name.text() else { return };
-    if RESERVED_USERS.binary_search(&text).is_ok() {
+    if is_reserved_user(text) {
         report
             .error(&name.range, format!("the user name '{text}' is reserved by the system: the installer refuses it"))
             .help("choose another one, for example 'ops'");

@@ -72,6 +72,11 @@ pub fn lint(text: &str, release: Release) -> Linted {
     Linted { findings: report.finish(), secrets: hidden }
 }
 
+/// Whether Ubuntu's installer keeps a user name for the system and refuses it for a person.
+pub fn is_reserved_user(name: &str) -> bool {
+    facts::RESERVED_USERS.binary_search(&name).is_ok()
+}
+
 /// Whether a text is one line of authorized_keys(5), as sshd takes it; if not, why.
 ///
 /// # Errors
