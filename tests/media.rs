@@ -287,9 +287,11 @@ fn netboot_at(url: &str, sha256: &Digest) -> String {
 #[test]
 fn judge_isos_of_every_kind_are_read_and_broken_downloads_continued() {
     let case = Case::new();
-    for (name, options) in
-        [("both.iso", &["-J", "-joliet-long", "-R"][..]), ("rock.iso", &["-R"][..]), ("joliet.iso", &["-J", "--norock"][..])]
-    {
+    for (name, options) in [
+        ("both.iso", &["-J", "-joliet-long", "-R"][..]),
+        ("rock.iso", &["-R"][..]),
+        ("joliet.iso", &["-J", "--norock"][..]),
+    ] {
         let sha256 = case.iso(name, NOBLE, options);
         case.server.fault(name, Fault::Cut { after: 500_000, times: 1 });
         let medium = case.noble(&iso_at(&case.url(name), &sha256)).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -85,7 +85,7 @@ fn partitions() -> Storage {
 /// Writes the seed's files into a folder.
 fn lay_out(release: Release, storage: Storage) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in seed_files(&node(), &system(release, storage), &site()).unwrap() {
+    for (name, text) in seed_files(&node(), &system(release, storage), &site(), None).unwrap() {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     folder
@@ -186,7 +186,7 @@ fn sandbox_cloud_init_reads_the_seed_cd() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     for (release, storage) in [(Release::Ubuntu2404, Storage::Zfs), (Release::Ubuntu2204, partitions())] {
-        let files = seed_files(&node(), &system(release, storage), &site()).unwrap();
+        let files = seed_files(&node(), &system(release, storage), &site(), None).unwrap();
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
         std::fs::write(path("seed.iso"), netboot::cidata(&files, 0).unwrap()).unwrap();
         let _ = std::fs::remove_dir_all(path("tree"));
@@ -256,7 +256,7 @@ fn sandbox_debconf_accepts_the_preseed_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut system = system(Release::Debian13, storage);
         system.account.password_hash = Some("$y$j9T$abc/def.$ghi".to_owned());
-        for (name, text) in seed_files(&node(), &system, &site()).unwrap() {
+        for (name, text) in seed_files(&node(), &system, &site(), None).unwrap() {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let file = folder.path().join("preseed.cfg");

@@ -95,7 +95,7 @@ fn image(profile: &Profile, name: &str) -> Result<Vec<u8>, Failure> {
     if release.traits().program != Program::Subiquity {
         return Err(Failure::Debian { node: node_name(), release });
     }
-    let seed = SeedDocuments::render(node, &installer.system, &profile.site())
+    let seed = SeedDocuments::render(node, &installer.system, &profile.site(), None)
         .map_err(|reason| Failure::Seed { node: node_name(), reason })?;
     let files = seed.files().map(|(name, text)| (name, text.as_bytes()));
     netboot::cidata(&files, TIME).map_err(|reason| Failure::Image { node: node_name(), reason })

@@ -145,7 +145,11 @@ impl Served {
         };
         let system = &self.profile.installers["probe"].system;
         let paths = MediaPaths::of("probe", system.release);
-        let arguments = Installation::of(self.node(name), system, &paths, &site).unwrap().arguments().to_vec();
+        let arguments =
+            Installation::of(self.node(name), system, &paths, &site, &netboot::static_seed_path(self.node(name)))
+                .unwrap()
+                .arguments()
+                .to_vec();
         let seed = format!("ds=nocloud;s=http://{SERVER}/seed/{name}/");
         assert!(arguments.contains(&seed) && arguments.contains(&PARAMETERS[1].to_owned()), "{arguments:?}");
         arguments

@@ -76,14 +76,23 @@ impl Installation {
     /// `hostname=` and `domain=` keep it from asking DNS. Without a router netcfg asks whether to go on, and for
     /// name servers, before it can fetch the preseed file: `netcfg/no_default_route=` and `netcfg/get_nameservers=` answer.
     ///
+    /// `seed` is the path of the answers below the boot server's root ([`static_seed_path`](crate::static_seed_path), or one
+    /// with a token in it).
+    ///
     /// The profile's kernel parameters come last. After `---` debian-installer also gives them to the installed system
     /// (user-params); for Ubuntu the seed does that, since a node that starts from a CD has no line of ours.
     ///
     /// # Errors
     /// A word that a loader would change: one of the profile's kernel parameters.
-    pub fn of(node: &Node, system: &System, media: &MediaPaths, site: &Site<'_>) -> Result<Self, BadInstallation> {
+    pub fn of(
+        node: &Node,
+        system: &System,
+        media: &MediaPaths,
+        site: &Site<'_>,
+        seed: &str,
+    ) -> Result<Self, BadInstallation> {
         let server = site.url();
-        let seed = format!("{server}/seed/{}", node.hostname);
+        let seed = format!("{server}/{seed}");
         let traits = system.release.traits();
         let mut arguments = match traits.program {
             Program::Subiquity => {
@@ -177,7 +186,8 @@ mod tests {
         for release in Release::ALL {
             let kernel_parameters = vec!["console=ttyS0".to_owned()];
             let system = System { release, kernel_parameters, ..crate::system::tests::system() };
-            let installation = Installation::of(&node, &system, &MediaPaths::of("os", release), &site).unwrap();
+            let installation =
+                Installation::of(&node, &system, &MediaPaths::of("os", release), &site, "seed/node1").unwrap();
             text.push_str(&format!("{release}: {}\n", installation.arguments().join(" ")));
         }
         insta::assert_snapshot!(text, @"

@@ -5,6 +5,7 @@ mod cidata;
 mod clients;
 pub mod crypt;
 mod decision;
+mod declared;
 mod disk_choice;
 mod dnsmasq;
 mod grub;
@@ -25,6 +26,7 @@ pub use autoinstall::SeedDocuments;
 pub use cidata::{CidataError, cidata};
 pub use clients::{ARCHITECTURES, Architecture, GRUB, IPXE_BIOS, IPXE_UEFI, MOK_MANAGER, SHIM, Way};
 pub use decision::{Armed, BadInstallation, Decision, Installation, Reason};
+pub use declared::{Control, DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite};
 pub use dnsmasq::{Leases, NamedHost, boot_lines, host_lines};
 pub use grub::{GRUB_CONFIGURATIONS, grub_entry_script, grub_node_script, grub_node_script_path};
 pub use hostname::{Hostname, HostnameError};
@@ -32,7 +34,7 @@ pub use inventory::{Bmc, BmcKind, DiskSelector, Inventory, Node, SecretRef, Secr
 pub use ipxe::{entry_script, node_script, node_script_path};
 pub use mac::{MacAddr, MacAddrError};
 pub use release::{MirrorKey, Program, Release, Traits};
-pub use seed::{SeedError, SeedFiles, seed_files};
+pub use seed::{SeedError, SeedFiles, seed_files, static_seed_path};
 pub use system::{Account, Addressing, FileSystem, Keyboard, MediaPaths, Partition, Site, Sizing, Storage, System};
 
 /// GRUB's language: how a word is written so that its shell takes it for what it is.

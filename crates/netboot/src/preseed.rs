@@ -21,7 +21,13 @@ const ESP: u64 = 1074;
 const ARCHIVE: &str = "http://deb.debian.org/debian";
 
 /// The files of a Debian node.
-pub(crate) fn files(node: &Node, system: &System, site: &Site<'_>) -> Result<SeedFiles, SeedError> {
+pub(crate) fn files(
+    node: &Node,
+    system: &System,
+    site: &Site<'_>,
+    report: Option<&str>,
+) -> Result<SeedFiles, SeedError> {
+    let _ = report;
     Ok(vec![
         ("early.sh", early(node, system)?),
         ("late.sh", late(node, system, site)),

@@ -34,7 +34,7 @@ fn full() -> (Node, System) {
 }
 
 fn text(node: &Node, system: &System) -> String {
-    let files = seed_files(node, system, &site()).unwrap();
+    let files = seed_files(node, system, &site(), None).unwrap();
     let whole: String = files.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect();
     let (start, end) = (whole.find("# Finds the one disk").unwrap(), whole.find("say \"the system goes").unwrap());
     format!("{}[the search]\n{}", &whole[..start], &whole[end..])
@@ -63,7 +63,7 @@ fn what_a_preseed_file_cannot_say_is_refused() {
     let error = |change: fn(&mut System)| {
         let mut system = debian();
         change(&mut system);
-        seed_files(&node, &system, &site()).unwrap_err().to_string()
+        seed_files(&node, &system, &site(), None).unwrap_err().to_string()
     };
     let mut all = String::new();
     for change in [
@@ -93,7 +93,7 @@ fn scripts_parse() {
     let (node, mut system) = full();
     system.late_commands = vec!["echo 'a\nb' \"$x\"".to_owned()];
     system.account.ssh_keys = vec!["ssh-ed25519 AAAA it's; `x` $(y)".to_owned()];
-    for (name, text) in seed_files(&node, &system, &site()).unwrap() {
+    for (name, text) in seed_files(&node, &system, &site(), None).unwrap() {
         if name.ends_with(".sh") {
             let output = std::process::Command::new("sh").args(["-n", "-c", &text]).output().unwrap();
             assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));

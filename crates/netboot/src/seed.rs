@@ -22,13 +22,19 @@ pub enum SeedError {
     Yaml(#[from] serde_saphyr::ser::Error),
 }
 
-/// The seed of `node`.
+/// Where a node's seed lies where nobody hands out tokens, below the boot server's root.
+pub fn static_seed_path(node: &Node) -> String {
+    format!("seed/{}", node.hostname)
+}
+
+/// The seed of `node`. `report` is the URL, without a trailing slash, that this one installation reports its progress to, and
+/// the installed system its first boot; without one nothing is reported.
 ///
 /// # Errors
 /// What the release's installer cannot do, or could not be told.
-pub fn seed_files(node: &Node, system: &System, site: &Site<'_>) -> Result<SeedFiles, SeedError> {
+pub fn seed_files(node: &Node, system: &System, site: &Site<'_>, report: Option<&str>) -> Result<SeedFiles, SeedError> {
     match system.release.traits().program {
-        Program::Subiquity => Ok(SeedDocuments::render(node, system, site)?.into_files()),
-        Program::DebianInstaller => preseed::files(node, system, site),
+        Program::Subiquity => Ok(SeedDocuments::render(node, system, site, report)?.into_files()),
+        Program::DebianInstaller => preseed::files(node, system, site, report),
     }
 }

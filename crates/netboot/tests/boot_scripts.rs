@@ -143,7 +143,7 @@ proptest! {
             let installer = node.install.clone().unwrap_or_default();
             let available = media.iter().any(|number| installer == format!("installer-{number}"));
             let paths = MediaPaths::of(&installer, Release::Ubuntu2404);
-            let installation = Installation::of(node, &system, &paths, &site);
+            let installation = Installation::of(node, &system, &paths, &site, &netboot::static_seed_path(node));
             let refused = installation.is_err();
             let installation = installation.ok().filter(|_| available);
             let decision = Decision::of(Some(node), &armed, installation.as_ref());

@@ -59,7 +59,7 @@ fn site() -> Site<'static> {
 
 /// The value of each document by its name; user-data without its wrapper.
 fn documents(node: &Node, system: &System, site: &Site<'_>) -> BTreeMap<&'static str, Value> {
-    let files = seed_files(node, system, site).unwrap();
+    let files = seed_files(node, system, site, None).unwrap();
     let read = |(name, text): (&'static str, String)| {
         let mut value: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         if name == "user-data" {
@@ -162,7 +162,7 @@ fn our_own_linter_finds_nothing_in_what_is_emitted() {
                     system.packages = vec!["htop".to_owned()];
                     system.kernel_parameters = vec!["console=ttyS0".to_owned()];
                 }
-                let files = seed_files(&node, &system, &site()).unwrap();
+                let files = seed_files(&node, &system, &site(), None).unwrap();
                 let (_, text) = files.iter().find(|(name, _)| *name == "user-data").unwrap();
                 let found = netboot::lint::lint(text, release).findings;
                 assert!(found.is_empty(), "{release}: {found:#?}\n{text}");

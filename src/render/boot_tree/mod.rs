@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use netboot::{
     Armed, Decision, GRUB, GRUB_CONFIGURATIONS, IPXE_BIOS, IPXE_UEFI, Installation, MOK_MANAGER, MediaPaths, Program,
     SHIM, entry_script, grub_entry_script, grub_node_script, grub_node_script_path, node_script, node_script_path,
-    seed_files,
+    seed_files, static_seed_path,
 };
 
 use super::canvas::Canvas;
@@ -134,7 +134,7 @@ fn installations(canvas: &mut Canvas<'_>, profile: &Profile) -> BTreeMap<netboot
     for node in &profile.inventory.nodes {
         let Some((name, installer)) = installer_of(profile, node) else { continue };
         let paths = MediaPaths::of(name, installer.system.release);
-        match Installation::of(node, &installer.system, &paths, &site) {
+        match Installation::of(node, &installer.system, &paths, &site, &static_seed_path(node)) {
             Ok(installation) => {
                 found.insert(node.mac, (name.clone(), installation));
             }
@@ -230,7 +230,7 @@ fn seeds(canvas: &mut Canvas<'_>, profile: &Profile, tree: &mut Tree) {
     let site = profile.site();
     for node in &profile.inventory.nodes {
         let Some((_, installer)) = installer_of(profile, node) else { continue };
-        match seed_files(node, &installer.system, &site) {
+        match seed_files(node, &installer.system, &site, None) {
             Ok(seed) => {
                 for (name, text) in seed {
                     add(canvas, tree, &format!("/http/seed/{}/{name}", node.hostname), text);

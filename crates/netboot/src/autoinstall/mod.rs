@@ -53,7 +53,8 @@ impl SeedDocuments {
     ///
     /// # Errors
     /// A release that another program installs; a layout that this release's installer does not have.
-    pub fn render(node: &Node, system: &System, site: &Site<'_>) -> Result<Self, SeedError> {
+    pub fn render(node: &Node, system: &System, site: &Site<'_>, report: Option<&str>) -> Result<Self, SeedError> {
+        let _ = report;
         let release = system.release;
         if release.traits().program != Program::Subiquity {
             return Err(SeedError::NoCloudInit { release });

@@ -7,7 +7,7 @@ use crate::{Addressing, DiskSelector, FileSystem, Keyboard, Partition, Release, 
 
 /// The documents, the preflight's script left out of the text.
 fn text(node: &Node, system: &System) -> String {
-    let seed = SeedDocuments::render(node, system, &site()).unwrap();
+    let seed = SeedDocuments::render(node, system, &site(), None).unwrap();
     let whole: String = seed.files().iter().map(|(name, text)| format!("--- {name}\n{text}")).collect();
     let (start, end) = (whole.find("unset want_").unwrap(), whole.find("does not name $found\"").unwrap());
     format!("{}[the preflight]{}", &whole[..start], &whole[end + 21..])
@@ -54,7 +54,7 @@ fn zfs_is_for_the_installers_that_know_it() {
     let mut system = System { storage: Storage::Zfs, ..system() };
     assert!(text(&node, &system).contains("name: zfs"));
     system.release = Release::Ubuntu2204;
-    let error = SeedDocuments::render(&node, &system, &site()).unwrap_err();
+    let error = SeedDocuments::render(&node, &system, &site(), None).unwrap_err();
     assert_eq!(
         error.to_string(),
         "ubuntu 22.04 cannot be installed on ZFS: its installer has no such layout, and would take the disk as a plain one"

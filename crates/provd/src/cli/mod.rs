@@ -1,0 +1,73 @@
+//! Arguments and commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::registry::Places;
+use crate::serve::{self, Options};
+
+#[derive(Debug, Parser)]
+#[command(name = "provd", version, about = "The appliance's daemon, and the command line to it")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the daemon.
+    Serve(Serve),
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    /// What the builder declared.
+    #[arg(long, default_value = netboot::DECLARED_PATH)]
+    declared: PathBuf,
+    #[arg(long, default_value = "/var/lib/provbuild/provd/state.db")]
+    database: PathBuf,
+    /// File with the image's digest.
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// The boot server's root, as nginx serves it.
+    #[arg(long, default_value = "/srv/provbuild/http")]
+    served: PathBuf,
+    /// Directory for GRUB's scripts, that TFTP serves.
+    #[arg(long)]
+    grub_nodes: Option<PathBuf>,
+    /// Where to make the sockets; without it systemd hands them over.
+    #[arg(long)]
+    sockets: Option<PathBuf>,
+}
+
+/// Parses the arguments, runs the command, says what went wrong.
+pub fn run() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let result = match command {
+        Command::Serve(arguments) => serve_command(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("provd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_command(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
+    let Serve { declared, database, image, served, grub_nodes, sockets } = arguments;
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("PROVD_LOG").unwrap_or_else(|_| "provd=info".into()),
+        )
+        .with_ansi(false)
+        .without_time()
+        .with_writer(std::io::stderr)
+        .init();
+    let places = Places { served, grub_nodes };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    Ok(runtime.block_on(serve::serve(Options { declared, database, image, places, sockets }))?)
+}

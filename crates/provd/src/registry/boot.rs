@@ -1,0 +1,163 @@
+//! What a node is given on its way into the installer: its script, then its answers.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use netboot::{
+    Armed, Decision, Installation, MacAddr, MediaPaths, Node, Reason, grub_node_script, node_script, seed_files,
+};
+
+use super::{Actor, Refused, Registry, TOKENS_PER_ATTEMPT, boots_installer};
+use crate::state::State;
+use crate::store::{Grant, Purpose, StoreError, Token};
+
+/// Seconds for which a report is taken: the longest installation and its first boot.
+const REPORTS: i64 = 7 * 24 * 3600;
+
+/// The two scripts of a node, for the one decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootAnswer {
+    pub ipxe: String,
+    pub grub: String,
+    /// For the log: what was decided, and why.
+    pub verdict: String,
+}
+
+/// One file of a node's seed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    pub hostname: String,
+    pub text: String,
+}
+
+impl Registry {
+    /// What a machine boots that asks with this MAC. `None` for one that is in no inventory.
+    ///
+    /// # Errors
+    /// The store cannot be written: the machine must then boot its own disk.
+    pub fn boot(&self, mac: MacAddr, from: IpAddr, now: Timestamp) -> Result<Option<BootAnswer>, StoreError> {
+        let Some(node) = self.declared_node(mac) else { return Ok(None) };
+        let mut memory = self.lock();
+        // A machine that asks in another's name is not the node.
+        if from != IpAddr::from(node.address) {
+            let verdict = format!("its own disk: it asks from {from}, and its address is {}", node.address);
+            return Ok(Some(self.own_disk(node, verdict)));
+        }
+        Self::heard(&mut memory, mac, from, now);
+        let Some(stored) = memory.get(&mac) else { return Ok(None) };
+        let state = stored.state.clone();
+        let attempt = state.attempt().cloned().filter(|attempt| boots_installer(&state) && attempt.expires > now);
+        let Some(attempt) = attempt else {
+            let verdict = format!("its own disk: {}", state.name());
+            return Ok(Some(self.own_disk(node, verdict)));
+        };
+        let asked = self.store.read(|c| Grant::count(c, mac, attempt.number, Purpose::Seed))?;
+        if asked >= TOKENS_PER_ATTEMPT {
+            return Ok(Some(self.own_disk(node, "its own disk: it asked too often in this attempt".to_owned())));
+        }
+        let token = Token::new();
+        let Some(answer) = self.installer_scripts(node, &attempt.installer, &token) else {
+            return Ok(Some(self.own_disk(node, format!("its own disk: {} is not ready", attempt.installer))));
+        };
+        let grant = Grant { mac, attempt: attempt.number, address: from, expires: attempt.expires, revoked: false };
+        match state {
+            State::Armed(armed) => {
+                let step = armed.boot("it asked for its boot script");
+                self.commit(&mut memory, mac, step, &Actor::node(from), now, |t| grant.add(t, &token, Purpose::Seed))?;
+            }
+            _ => self.store.write(|t| grant.add(t, &token, Purpose::Seed))?,
+        }
+        Ok(Some(answer))
+    }
+
+    /// A loader has read its script by TFTP, where nobody could be asked: the same as a request for it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn script_was_read(&self, mac: MacAddr, from: IpAddr, now: Timestamp) -> Result<(), StoreError> {
+        let Some(node) = self.declared_node(mac).filter(|node| from == IpAddr::from(node.address)) else {
+            return Ok(());
+        };
+        let mut memory = self.lock();
+        Self::heard(&mut memory, node.mac, from, now);
+        match memory.get(&mac).map(|stored| stored.state.clone()) {
+            Some(State::Armed(armed)) if armed.attempt.expires > now => {
+                let step = armed.boot("it read its boot script by TFTP");
+                self.commit(&mut memory, mac, step, &Actor::node(from), now, |_| Ok(()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One file behind a token. The file with the answers is the single use of an arming: once it was handed out, boot requests
+    /// get the node's own disk. It can be read again by the same token until the installer reports.
+    ///
+    /// # Errors
+    /// A token that is unknown, of another address, used up; a file that is not there.
+    pub fn seed(&self, token: &Token, file: &str, from: IpAddr, now: Timestamp) -> Result<Seed, Refused> {
+        let mut memory = self.lock();
+        let grant = self.store.read(|c| Grant::find(c, token, Purpose::Seed))?.ok_or(Refused::Token)?;
+        if grant.address != from {
+            return Err(Refused::Address);
+        }
+        let node = self.declared_node(grant.mac).ok_or(Refused::Gone)?;
+        let state = memory.get(&grant.mac).map(|stored| stored.state.clone()).ok_or(Refused::Gone)?;
+        let attempt = state.attempt().filter(|attempt| attempt.number == grant.attempt).cloned();
+        let open = matches!(state, State::Armed(_) | State::Booting(_) | State::Installing(_));
+        let (Some(attempt), true) = (attempt, open && !grant.revoked && grant.expires > now) else {
+            return Err(Refused::Gone);
+        };
+        let installer = self.declared.installers.get(&attempt.installer).ok_or(Refused::Gone)?;
+        Self::heard(&mut memory, grant.mac, from, now);
+
+        // What is thrown away again for the other files costs 16 random bytes.
+        let report = Token::new();
+        let site = self.declared.site();
+        let url = format!("{}/report/{}", site.url(), report.reveal());
+        let files = seed_files(node, &installer.system, &site, Some(&url)).map_err(|e| Refused::Seed(e.to_string()))?;
+        let text = files.into_iter().find(|(name, _)| *name == file).map(|(_, text)| text).ok_or(Refused::File)?;
+        let seed = Seed { hostname: node.hostname.to_string(), text };
+        if !seed.text.contains(&url) {
+            return Ok(seed);
+        }
+        let given = self.store.read(|c| Grant::count(c, grant.mac, grant.attempt, Purpose::Report))?;
+        if given >= TOKENS_PER_ATTEMPT {
+            return Err(Refused::Limit);
+        }
+        let expires = now + jiff::SignedDuration::from_secs(REPORTS);
+        let reports = Grant { expires, ..grant.clone() };
+        let actor = Actor::node(from);
+        if let State::Armed(armed) = state {
+            // Its script was read by TFTP, and nobody told us.
+            self.commit(&mut memory, grant.mac, armed.boot("it reads its answers"), &actor, now, |_| Ok(()))?;
+        }
+        match memory.get(&grant.mac).map(|stored| stored.state.clone()) {
+            Some(State::Booting(booting)) => {
+                let step = booting.answers_read();
+                self.commit(&mut memory, grant.mac, step, &actor, now, |t| reports.add(t, &report, Purpose::Report))?;
+            }
+            _ => self.store.write(|t| reports.add(t, &report, Purpose::Report))?,
+        }
+        Ok(seed)
+    }
+
+    /// The scripts that install, if the installer's files are there.
+    pub(super) fn installer_scripts(&self, node: &Node, installer: &str, token: &Token) -> Option<BootAnswer> {
+        let declared = self.declared.installers.get(installer).filter(|_| self.media_ready(installer))?;
+        let site = self.declared.site();
+        let paths = MediaPaths::of(installer, declared.system.release);
+        let seed = format!("seed/{}", token.reveal());
+        let installation = Installation::of(node, &declared.system, &paths, &site, &seed).ok()?;
+        let decision = Decision::of(Some(node), &Armed::of([node.mac]), Some(&installation));
+        Some(self.scripts_of(node, &decision, format!("installs {installer}")))
+    }
+
+    fn own_disk(&self, node: &Node, verdict: String) -> BootAnswer {
+        self.scripts_of(node, &Decision::LocalDisk(Reason::NotArmed), verdict)
+    }
+
+    fn scripts_of(&self, node: &Node, decision: &Decision<'_>, verdict: String) -> BootAnswer {
+        let server = self.declared.site().url();
+        BootAnswer { ipxe: node_script(node, decision, &server), grub: grub_node_script(node, decision), verdict }
+    }
+}

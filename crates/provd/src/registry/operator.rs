@@ -1,0 +1,106 @@
+//! What people and programs do: arm, disarm, read.
+
+use jiff::{SignedDuration, Timestamp};
+use netboot::MacAddr;
+use rusqlite::{OptionalExtension, params};
+
+use super::{Actor, Registry, ReportedEvent};
+use crate::state::Attempt;
+use crate::store::{Audited, StoreError};
+
+/// Why a node cannot be armed.
+#[derive(Debug, thiserror::Error)]
+pub enum ArmError {
+    #[error("there is no node '{0}'")]
+    NoSuchNode(String),
+    #[error("{hostname} has no installer: set `install` in nodes.toml")]
+    NoInstaller { hostname: String },
+    #[error("the medium of installer '{installer}' is not there yet")]
+    NoMedium { installer: String },
+    #[error("{hostname} is {state}: disarm it first")]
+    Busy { hostname: String, state: &'static str },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Registry {
+    /// Lets a node install at its next boot from the network, once, until the arming expires.
+    ///
+    /// # Errors
+    /// A node that cannot or must not install now; nothing has changed then.
+    pub fn arm(&self, mac: MacAddr, actor: &Actor, why: &str, now: Timestamp) -> Result<Attempt, ArmError> {
+        let node = self.declared_node(mac).ok_or_else(|| ArmError::NoSuchNode(mac.to_string()))?;
+        let hostname = || node.hostname.to_string();
+        let (installer, _) = self.installer_of(node).ok_or_else(|| ArmError::NoInstaller { hostname: hostname() })?;
+        if !self.media_ready(installer) {
+            return Err(ArmError::NoMedium { installer: installer.clone() });
+        }
+        let mut memory = self.lock();
+        let stored = memory.get(&mac).ok_or_else(|| ArmError::NoSuchNode(hostname()))?;
+        let number = stored.attempts + 1;
+        let idle = stored
+            .state
+            .clone()
+            .idle()
+            .map_err(|state| ArmError::Busy { hostname: hostname(), state: state.name() })?;
+        let lasts = SignedDuration::from_secs(self.declared.control.arming.min(i32::MAX as u64) as i64);
+        let attempt = Attempt { number, installer: installer.clone(), expires: now + lasts };
+        self.commit(&mut memory, mac, idle.arm(attempt.clone(), why), actor, now, |_| Ok(()))?;
+        self.publish(&memory, mac, now)?;
+        Ok(attempt)
+    }
+
+    /// Takes back what [`Registry::arm`] asked for. Whether there was anything to take back.
+    ///
+    /// # Errors
+    /// The store cannot be written; the node stays as it is.
+    pub fn disarm(&self, mac: MacAddr, actor: &Actor, why: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let mut memory = self.lock();
+        let Some(step) = memory.get(&mac).and_then(|stored| stored.state.clone().disarm(why)) else {
+            return Ok(false);
+        };
+        self.commit(&mut memory, mac, step, actor, now, |_| Ok(()))?;
+        Ok(true)
+    }
+
+    /// The last `limit` events of a node's installers, oldest first.
+    pub fn events(&self, mac: MacAddr, limit: usize) -> Result<Vec<ReportedEvent>, StoreError> {
+        let hostname = self.declared_node(mac).map(|node| node.hostname.to_string()).unwrap_or_default();
+        self.store.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT attempt, at, kind, name, text, result FROM
+                 (SELECT * FROM events WHERE mac = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
+            )?;
+            let mut rows = statement.query(params![mac.to_string(), limit as i64])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                events.push(ReportedEvent {
+                    mac,
+                    hostname: hostname.clone(),
+                    attempt: row.get::<_, i64>(0)? as u64,
+                    at: crate::store::parsed(&row.get::<_, String>(1)?)?,
+                    kind: row.get(2)?,
+                    name: row.get(3)?,
+                    text: row.get(4)?,
+                    result: row.get(5)?,
+                });
+            }
+            Ok(events)
+        })
+    }
+
+    /// Audit lines after the one numbered `after`, of one node or of all.
+    pub fn audit(&self, mac: Option<MacAddr>, after: u64, limit: usize) -> Result<Vec<Audited>, StoreError> {
+        self.store.read(|connection| Audited::after(connection, mac, after, limit))
+    }
+
+    /// The end of the log that a failed installation left, of the node's last attempt that did.
+    pub fn log(&self, mac: MacAddr) -> Result<Option<String>, StoreError> {
+        self.store.read(|connection| {
+            Ok(connection
+                .prepare_cached("SELECT text FROM logs WHERE mac = ? ORDER BY attempt DESC LIMIT 1")?
+                .query_row([mac.to_string()], |row| row.get(0))
+                .optional()?)
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! The whole way of a node, and what must not happen on it.
+
+use std::fs;
+
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+
+use super::*;
+use crate::store::Token;
+
+const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
+const FROM: &str = "10.10.1.21";
+
+pub(crate) struct Lab {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) declared: Declared,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Lab {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, paths) in [("trixie", "vmlinuz initrd"), ("noble", "vmlinuz initrd noble.iso")] {
+            for file in paths.split(' ') {
+                let path = directory.path().join("served/media").join(name).join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "x").unwrap();
+            }
+        }
+        fs::create_dir_all(directory.path().join("grub")).unwrap();
+        Lab { directory, declared: declared() }
+    }
+
+    pub(crate) fn open(&self, now: Timestamp) -> Registry {
+        let store = Arc::new(Store::open(&self.directory.path().join("state.db")).unwrap());
+        let places = Places {
+            served: self.directory.path().join("served"),
+            grub_nodes: Some(self.directory.path().join("grub")),
+        };
+        Registry::open(self.declared.clone(), places, store, now).unwrap()
+    }
+}
+
+fn declared() -> Declared {
+    let text = r#"{"format": 1, "name": "lab",
+        "site": {"server": "10.10.1.1", "subnet": "10.10.1.0/24", "domain": "lab.example", "gateway": "10.10.1.1"},
+        "inventory": {"nodes": [
+            {"hostname": "node1", "mac": "52:54:00:00:00:01", "address": "10.10.1.21", "address6": null, "addresses": {},
+             "memory": null, "secure-boot": false, "install": "noble", "disk": null, "bmc": null, "roles": [], "dhcp-options": {}},
+            {"hostname": "node2", "mac": "52:54:00:00:00:02", "address": "10.10.1.22", "address6": null, "addresses": {},
+             "memory": null, "secure-boot": false, "install": "noble", "disk": null, "bmc": null, "roles": [], "dhcp-options": {}}]},
+        "installers": {"noble": {"medium": true, "system": {"release": "ubuntu-24.04", "locale": "C.UTF-8",
+            "keyboard": {"layout": "us", "variant": null}, "timezone": "Etc/UTC",
+            "account": {"name": "ubuntu", "password-hash": null, "ssh-keys": []},
+            "storage": "direct", "addressing": "dhcp", "packages": [], "mirror": null, "early-commands": [],
+            "late-commands": [], "kernel-parameters": []}}},
+        "control": {"arming": 3600, "silence": 1800, "first-boot": 1800, "webhooks": []}}"#;
+    let text = text.replace("\"password-hash\"", "\"password-hash\"");
+    serde_json::from_str(&text).unwrap()
+}
+
+fn mac(last: u8) -> MacAddr {
+    MacAddr::from_bytes([0x52, 0x54, 0, 0, 0, last])
+}
+
+fn from() -> IpAddr {
+    FROM.parse().unwrap()
+}
+
+fn admin() -> Actor {
+    Actor { who: "admin".to_owned(), origin: "local".to_owned() }
+}
+
+fn installs(answer: &BootAnswer) -> bool {
+    assert_eq!(answer.ipxe.contains("kernel http"), answer.grub.contains("linux /"));
+    answer.ipxe.contains("kernel http")
+}
+
+fn token_in(text: &str, before: &str) -> Token {
+    let start = text.find(before).unwrap_or_else(|| panic!("no {before} in {text}")) + before.len();
+    text[start..start + 32].parse().unwrap()
+}
+
+fn state(registry: &Registry, last: u8) -> &'static str {
+    registry.node(mac(last)).unwrap().stored.state.name()
+}
+
+#[test]
+fn nobody_installs_who_is_not_armed() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    assert!(!installs(&registry.boot(mac(1), from(), START).unwrap().unwrap()));
+    assert_eq!(registry.boot(mac(9), from(), START).unwrap(), None);
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    assert!(!installs(&registry.boot(mac(2), "10.10.1.22".parse().unwrap(), START).unwrap().unwrap()));
+    // Another machine in the node's name.
+    assert!(!installs(&registry.boot(mac(1), "10.10.1.99".parse().unwrap(), START).unwrap().unwrap()));
+    assert_eq!(state(&registry, 1), "armed");
+    assert!(matches!(registry.arm(mac(1), &admin(), "twice", START), Err(ArmError::Busy { .. })));
+    let late = START + 2.hours();
+    assert!(!installs(&registry.boot(mac(1), from(), late).unwrap().unwrap()));
+    registry.tick(late).unwrap();
+    assert_eq!(state(&registry, 1), "disk");
+}
+
+#[test]
+fn answers_are_handed_out_once_and_only_to_the_node() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    let grub = lab.directory.path().join("grub/52-54-00-00-00-01.cfg");
+    assert!(fs::read_to_string(&grub).unwrap().contains("ARMED"));
+    let answer = registry.boot(mac(1), from(), START).unwrap().unwrap();
+    assert!(installs(&answer));
+    let token = token_in(&answer.ipxe, "/seed/");
+    assert!(matches!(registry.seed(&Token::new(), "user-data", from(), START), Err(Refused::Token)));
+    let elsewhere = "10.10.1.22".parse().unwrap();
+    assert!(matches!(registry.seed(&token, "user-data", elsewhere, START), Err(Refused::Address)));
+    assert!(matches!(registry.seed(&token, "../user-data", from(), START), Err(Refused::File)));
+    assert!(matches!(registry.seed(&token, "user-data", from(), START + 2.hours()), Err(Refused::Gone)));
+    // Until it has read its answers, a node that starts again is told the same.
+    assert!(installs(&registry.boot(mac(1), from(), START).unwrap().unwrap()));
+    registry.seed(&token, "meta-data", from(), START).unwrap();
+    assert_eq!(state(&registry, 1), "booting");
+}
+
+#[test]
+fn a_removed_node_is_disarmed_at_the_next_start() {
+    let mut lab = Lab::new();
+    let registry = lab.open(START);
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    let token = token_in(&registry.boot(mac(1), from(), START).unwrap().unwrap().ipxe, "/seed/");
+    drop(registry);
+    // The daemon starts again: what was armed is armed.
+    let registry = lab.open(START);
+    assert_eq!((state(&registry, 1), state(&registry, 2)), ("booting", "disk"));
+    drop(registry);
+    let removed = lab.declared.inventory.nodes.remove(0);
+    let registry = lab.open(START);
+    assert_eq!(state(&registry, 1), "unknown");
+    assert_eq!(registry.boot(mac(1), from(), START).unwrap(), None);
+    assert!(registry.seed(&token, "user-data", from(), START).is_err());
+    assert!(fs::read_dir(lab.directory.path().join("grub")).unwrap().next().is_none());
+    drop(registry);
+    lab.declared.inventory.nodes.insert(0, removed);
+    let registry = lab.open(START + SignedDuration::from_secs(60));
+    assert_eq!(state(&registry, 1), "disk");
+    assert!(registry.seed(&token, "user-data", from(), START).is_err());
+    let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
+    assert_eq!(lines, 6);
+}
