@@ -177,7 +177,10 @@ impl Nodes {
             Outcome::Taken => ("taken", "{\"outcome\":\"taken\"}\n"),
             Outcome::Ignored => ("ignored", "{\"outcome\":\"ignored\"}\n"),
         };
-        self.log(from, &"-", &format!("reports {}: {word}", kind.name()));
+        // A report is good from its node's own address only.
+        let mut nodes = self.app.registry.declared().inventory.nodes.iter();
+        let hostname = nodes.find(|node| from == IpAddr::from(node.address)).map(|node| node.hostname.as_str());
+        self.log(from, &hostname.unwrap_or("-"), &format!("reports {}: {word}", kind.name()));
         Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }
 
