@@ -10,8 +10,10 @@ use netboot::Declared;
 use provd::nodes::{Asked, ReportKind, asked, read};
 use provd::registry::Report;
 
+type Entry = fn(&[u8]);
+
 /// Name and function of each; the seeds of each are in seeds/NAME.
-pub(crate) const ALL: [(&str, fn(&[u8])); 5] =
+pub(crate) const ALL: [(&str, Entry); 5] =
     [("webhook", webhook), ("first_boot", first_boot), ("failed", failed), ("path", path), ("declared", declared)];
 
 /// The JSON of an installer's webhook.
