@@ -55,7 +55,7 @@ pub(crate) fn path(bytes: &[u8]) {
             Asked::Boot { mac, grub: false } => format!("/nodes/{}.ipxe", mac.hyphenated()),
             Asked::Boot { mac, grub: true } => format!("/grub/nodes/{}.cfg", mac.hyphenated()),
             Asked::Seed { token, file } => {
-                assert!(!file.contains('/') && !file.starts_with(".."));
+                assert!(!file.contains('/') && !matches!(file.as_str(), "" | "." | ".."));
                 format!("/seed/{}/{file}", token.reveal())
             }
             Asked::Report { token, kind: ReportKind::Webhook } => format!("/report/{}", token.reveal()),
