@@ -82,10 +82,13 @@ fn partitions() -> Storage {
     ])
 }
 
+/// Where an installation reports to; a seed is the same to its readers with it and without.
+const REPORT: Option<&str> = Some("http://10.10.1.1/report/0123456789abcdef0123456789abcdef");
+
 /// Writes the seed's files into a folder.
-fn lay_out(release: Release, storage: Storage) -> tempfile::TempDir {
+fn lay_out(release: Release, storage: Storage, report: Option<&str>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in seed_files(&node(), &system(release, storage), &site(), None).unwrap() {
+    for (name, text) in seed_files(&node(), &system(release, storage), &site(), report).unwrap() {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     folder
@@ -185,8 +188,13 @@ fn sandbox_the_kernel_mounts_the_seed_cd() {
 fn sandbox_cloud_init_reads_the_seed_cd() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    for (release, storage) in [(Release::Ubuntu2404, Storage::Zfs), (Release::Ubuntu2204, partitions())] {
-        let files = seed_files(&node(), &system(release, storage), &site(), None).unwrap();
+    for (release, storage, report) in [
+        (Release::Ubuntu2404, Storage::Zfs, None),
+        (Release::Ubuntu2404, Storage::Direct, REPORT),
+        (Release::Ubuntu2204, partitions(), REPORT),
+        (Release::Ubuntu2204, partitions(), None),
+    ] {
+        let files = seed_files(&node(), &system(release, storage), &site(), report).unwrap();
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
         std::fs::write(path("seed.iso"), netboot::cidata(&files, 0).unwrap()).unwrap();
         let _ = std::fs::remove_dir_all(path("tree"));
@@ -211,7 +219,7 @@ user = source.userdata_raw
 user = user.decode() if isinstance(user, bytes) else user
 assert user.startswith("#cloud-config\n")
 autoinstall = yaml.safe_load(user)["autoinstall"]
-assert autoinstall["late-commands"][-1] == 'echo "no" | tee /target/root/x', autoinstall
+assert 'echo "no" | tee /target/root/x' in autoinstall["late-commands"], autoinstall
 with open(inner, "w") as file:
     file.write("#cloud-config\n" + yaml.dump(autoinstall["user-data"]))
 "##;
@@ -225,7 +233,7 @@ with open(inner, "w") as file:
 #[test]
 #[ignore = "needs netplan"]
 fn sandbox_netplan_accepts_the_network() {
-    let folder = lay_out(Release::Ubuntu2404, Storage::Direct);
+    let folder = lay_out(Release::Ubuntu2404, Storage::Direct, None);
     let text = std::fs::read_to_string(folder.path().join("network-config")).unwrap();
     let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
     let root = folder.path().join("root");
@@ -252,11 +260,16 @@ fn sandbox_netplan_accepts_the_network() {
 #[test]
 #[ignore = "needs debconf"]
 fn sandbox_debconf_accepts_the_preseed_file() {
-    for storage in [Storage::Direct, Storage::Lvm { sizing: Sizing::Scaled }, partitions()] {
+    for (storage, report) in [
+        (Storage::Direct, None),
+        (Storage::Lvm { sizing: Sizing::Scaled }, REPORT),
+        (partitions(), None),
+        (partitions(), REPORT),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let mut system = system(Release::Debian13, storage);
         system.account.password_hash = Some("$y$j9T$abc/def.$ghi".to_owned());
-        for (name, text) in seed_files(&node(), &system, &site(), None).unwrap() {
+        for (name, text) in seed_files(&node(), &system, &site(), report).unwrap() {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let file = folder.path().join("preseed.cfg");
@@ -275,8 +288,8 @@ fn sandbox_the_preflight_edits_what_subiquity_writes() {
         (Release::Ubuntu2404, partitions()),
         (Release::Ubuntu2204, Storage::Lvm { sizing: Sizing::All }),
     ] {
-        for uefi in [false, true] {
-            let folder = lay_out(release, storage.clone());
+        for (uefi, report) in [(false, None), (false, REPORT), (true, None), (true, REPORT)] {
+            let folder = lay_out(release, storage.clone(), report);
             let root: PathBuf = folder.path().join("root");
             let write = |path: &str, text: &str| {
                 let path = root.join(path);

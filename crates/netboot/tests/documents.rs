@@ -57,9 +57,12 @@ fn site() -> Site<'static> {
     Site { server, subnet: "10.10.1.0/24".parse().unwrap(), domain: "lab.example", gateway: Some(server) }
 }
 
+/// Where an installation reports to, as the appliance's daemon says it.
+const REPORT: &str = "http://10.10.1.1/report/0123456789abcdef0123456789abcdef";
+
 /// The value of each document by its name; user-data without its wrapper.
-fn documents(node: &Node, system: &System, site: &Site<'_>) -> BTreeMap<&'static str, Value> {
-    let files = seed_files(node, system, site, None).unwrap();
+fn documents(node: &Node, system: &System, site: &Site<'_>, report: Option<&str>) -> BTreeMap<&'static str, Value> {
+    let files = seed_files(node, system, site, report).unwrap();
     let read = |(name, text): (&'static str, String)| {
         let mut value: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         if name == "user-data" {
@@ -125,12 +128,43 @@ fn ubuntu_every_combination_is_valid() {
                     system.late_commands = vec!["false".to_owned()];
                     system.kernel_parameters = vec!["quiet".to_owned()];
                 }
-                valid(&schema, &documents(&node, &system, &site)["user-data"]);
-                seen += 1;
+                let plain = documents(&node, &system, &site, None);
+                let reports = documents(&node, &system, &site, Some(REPORT));
+                valid(&schema, &plain["user-data"]);
+                valid(&schema, &reports["user-data"]);
+                reports_beside(&plain, &reports);
+                seen += 2;
             }
         }
     }
-    assert_eq!(seen, 11 * 128);
+    assert_eq!(seen, 2 * 11 * 128);
+}
+
+/// A document that reports is the other one, with what reports added.
+fn reports_beside(plain: &BTreeMap<&'static str, Value>, reports: &BTreeMap<&'static str, Value>) {
+    for name in ["meta-data", "network-config", "vendor-data"] {
+        assert_eq!(plain[name], reports[name]);
+    }
+    let mut reports = reports["user-data"].as_object().unwrap().clone();
+    let mut plain = plain["user-data"].as_object().unwrap().clone();
+    let keys: Vec<&String> = reports.keys().collect();
+    assert_eq!(keys[..2], ["version", "reporting"]);
+    let hook = json!({"provbuild": {"type": "webhook", "endpoint": REPORT, "level": "INFO"}});
+    assert_eq!(reports.shift_remove("reporting"), Some(hook));
+    let failed = json!(["bash /run/provbuild/report failed || true"]);
+    assert_eq!(reports.shift_remove("error-commands"), Some(failed));
+    let mut list = |name: &str| reports.remove(name).unwrap().as_array().unwrap().clone();
+    let (early, late) = (list("early-commands"), list("late-commands"));
+    let mut list = |name: &str| plain.remove(name).map(|list| list.as_array().unwrap().clone()).unwrap_or_default();
+    let (plain_early, plain_late) = (list("early-commands"), list("late-commands"));
+    assert!(early[0].as_str().unwrap().contains(REPORT));
+    assert_eq!(early.len(), plain_early.len() + 1);
+    assert_eq!(early[1..early.len() - 1], plain_early[..plain_early.len() - 1]);
+    assert_eq!(late[..late.len() - 2], plain_late);
+    assert!(late[late.len() - 2].as_str().unwrap().contains("/target/var/lib/provbuild/first-boot"));
+    assert_eq!(late[late.len() - 1], "bash /run/provbuild/report installed || true");
+    assert!(!late.iter().any(|command| command.as_str().unwrap().contains(REPORT)));
+    assert_eq!(reports, plain);
 }
 
 /// A key and a hash that are well-formed, as a checked profile has them.
@@ -162,10 +196,12 @@ fn our_own_linter_finds_nothing_in_what_is_emitted() {
                     system.packages = vec!["htop".to_owned()];
                     system.kernel_parameters = vec!["console=ttyS0".to_owned()];
                 }
-                let files = seed_files(&node, &system, &site(), None).unwrap();
-                let (_, text) = files.iter().find(|(name, _)| *name == "user-data").unwrap();
-                let found = netboot::lint::lint(text, release).findings;
-                assert!(found.is_empty(), "{release}: {found:#?}\n{text}");
+                for report in [None, Some(REPORT)] {
+                    let files = seed_files(&node, &system, &site(), report).unwrap();
+                    let (_, text) = files.iter().find(|(name, _)| *name == "user-data").unwrap();
+                    let found = netboot::lint::lint(text, release).findings;
+                    assert!(found.is_empty(), "{release}: {found:#?}\n{text}");
+                }
             }
         }
     }
@@ -180,7 +216,7 @@ fn what_the_schema_leaves_open_holds() {
                 continue;
             }
             let system = System { storage, addressing: Addressing::Static, ..system(release) };
-            let documents = documents(&node(), &system, &site());
+            let documents = documents(&node(), &system, &site(), None);
             let (user_data, network) = (&documents["user-data"], &documents["network-config"]);
             assert_eq!(&user_data["network"], network);
             assert_eq!(
@@ -315,7 +351,7 @@ proptest! {
             late_commands: commands,
             ..system(release)
         };
-        let documents = documents(&node, &system, &site());
+        let documents = documents(&node, &system, &site(), None);
         let found = &documents["user-data"];
         if let Some(schema) = &*SCHEMA {
             valid(schema, found);

@@ -108,7 +108,6 @@ impl Registry {
             return Err(Refused::Gone);
         };
         let installer = self.declared.installers.get(&attempt.installer).ok_or(Refused::Gone)?;
-        Self::heard(&mut memory, grant.mac, from, now);
 
         // What is thrown away again for the other files costs 16 random bytes.
         let report = Token::new();
@@ -118,12 +117,14 @@ impl Registry {
         let text = files.into_iter().find(|(name, _)| *name == file).map(|(_, text)| text).ok_or(Refused::File)?;
         let seed = Seed { hostname: node.hostname.to_string(), text };
         if !seed.text.contains(&url) {
+            Self::heard(&mut memory, grant.mac, from, now);
             return Ok(seed);
         }
         let given = self.store.read(|c| Grant::count(c, grant.mac, grant.attempt, Purpose::Report))?;
         if given >= TOKENS_PER_ATTEMPT {
             return Err(Refused::Limit);
         }
+        Self::heard(&mut memory, grant.mac, from, now);
         let expires = now + jiff::SignedDuration::from_secs(REPORTS);
         let reports = Grant { expires, ..grant.clone() };
         let actor = Actor::node(from);

@@ -10,7 +10,7 @@ mod operator;
 mod report;
 mod scripts;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 use std::collections::BTreeMap;

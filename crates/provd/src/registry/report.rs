@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use netboot::{MacAddr, Node};
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -21,6 +21,7 @@ const TEXT_LIMIT: usize = 2000;
 const LOG_LIMIT: usize = 256 * 1024;
 /// Events that are kept of one attempt.
 const EVENTS_PER_ATTEMPT: i64 = 5000;
+const LAST_EVENTS: i64 = 100;
 /// How far a node's clock may be from ours before its times are not believed.
 const CLOCK_DOUBT: SignedDuration = SignedDuration::from_hours(24);
 
@@ -104,11 +105,17 @@ impl Registry {
             return Err(Refused::Gone);
         }
         Self::heard(&mut memory, mac, from, now);
+        let report = clean(report);
+        let told_all = self.store.read(|c| events_of_attempt(c, mac, grant.attempt))? >= EVENTS_PER_ATTEMPT;
+        if told_all && matches!(report, Report::Progress(_)) {
+            // No installation has that much to tell: neither the timeline nor the audit log is filled further.
+            return Ok(Outcome::Ignored);
+        }
         let actor = Actor::node(from);
-        // It has a token of its answers: it has read them.
-        self.store.write(|t| Grant::revoke(t, mac, Some(Purpose::Seed)))?;
+        // It has a token of its answers: it has read them, and nobody reads them again.
+        let read = |transaction: &Transaction<'_>| Grant::revoke(transaction, mac, Some(Purpose::Seed));
         if let State::Stalled(stalled) = state {
-            self.commit(&mut memory, mac, stalled.resume(), &actor, now, |_| Ok(()))?;
+            self.commit(&mut memory, mac, stalled.resume(), &actor, now, read)?;
         }
 
         let event = event_of(node, grant.attempt, &report, now);
@@ -121,10 +128,13 @@ impl Registry {
             let (log, event) = (log_of(&report), event.clone());
             let stored_event = &mut told;
             self.commit(&mut memory, mac, step, &actor, now, |transaction| {
+                read(transaction)?;
                 if let Some(log) = log {
                     keep_log(transaction, mac, grant.attempt, &log, now)?;
                 }
-                *stored_event = keep(transaction, &event)?.then_some(event);
+                if last {
+                    *stored_event = keep(transaction, &event)?.then_some(event);
+                }
                 Ok(())
             })?;
             outcome = Outcome::Taken;
@@ -132,8 +142,11 @@ impl Registry {
                 break;
             }
         }
-        if outcome == Outcome::Ignored {
-            let kept = self.store.write(|transaction| keep(transaction, &event))?;
+        if outcome == Outcome::Ignored && has_news(memory.get(&mac).map(|stored| &stored.state), &report) {
+            let kept = self.store.write(|transaction| {
+                read(transaction)?;
+                keep(transaction, &event)
+            })?;
             told = kept.then_some(event);
             if kept {
                 outcome = Outcome::Taken;
@@ -143,6 +156,19 @@ impl Registry {
             self.tell(Change::Reported(event));
         }
         Ok(outcome)
+    }
+}
+
+/// Whether a report that leads to no step is worth a line of the timeline. One that has no time of its own and says what is
+/// known is the same report again.
+fn has_news(state: Option<&State>, report: &Report) -> bool {
+    match (report, state) {
+        (Report::Progress(progress), Some(State::Installing(now))) => {
+            progress.at.is_some() || progress.name != now.step
+        }
+        (Report::Progress(_), _) => true,
+        (Report::Installed, state) => !matches!(state, Some(State::Installed(_))),
+        (Report::Failed { .. } | Report::FirstBoot(_), _) => true,
     }
 }
 
@@ -183,6 +209,47 @@ fn differs(system: &FirstBoot, node: &Node) -> Option<String> {
         return Some("the installed system has no ssh host key".to_owned());
     }
     None
+}
+
+/// A report whose texts are safe to show in a terminal and on a page, of bounded length, and without tokens: an installer's log
+/// has the URLs that it was given.
+fn clean(report: Report) -> Report {
+    let line = |text: String| cut(&without_tokens(&text).replace(char::is_control, " "));
+    match report {
+        Report::Progress(progress) => Report::Progress(Progress {
+            name: line(progress.name),
+            text: line(progress.text),
+            result: progress.result.map(line),
+            ..progress
+        }),
+        Report::Failed { reason, log } => Report::Failed {
+            reason: line(reason),
+            log: log.map(|log| without_tokens(&log).replace(|c: char| c.is_control() && c != '\n' && c != '\t', " ")),
+        },
+        Report::FirstBoot(system) => Report::FirstBoot(FirstBoot { hostname: line(system.hostname), ..system }),
+        Report::Installed => Report::Installed,
+    }
+}
+
+/// Every token is 32 hexadecimal digits, and stands in a path after `seed/` or `report/`; but a log may show it alone. No word
+/// of that form is shown.
+fn without_tokens(text: &str) -> String {
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let bytes = text.as_bytes();
+    let mut out = String::with_capacity(text.len());
+    let (mut from, mut at) = (0, 0);
+    while at < bytes.len() {
+        let length = bytes[at..].iter().take_while(|b| is_digit(**b)).count();
+        if length == 32 {
+            // Digits are ASCII: both ends are borders of characters.
+            out.push_str(&text[from..at]);
+            out.push_str("[token]");
+            from = at + length;
+        }
+        at += length.max(1);
+    }
+    out.push_str(&text[from..]);
+    out
 }
 
 fn without_comment(key: &str) -> String {
@@ -240,13 +307,17 @@ fn keep_log(
     Ok(())
 }
 
+fn events_of_attempt(connection: &Connection, mac: MacAddr, attempt: u64) -> Result<i64, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT count(*) FROM events WHERE mac = ? AND attempt = ?")?
+        .query_row(params![mac.to_string(), attempt as i64], |row| row.get(0))?)
+}
+
 /// Stores an event unless it is known, or the attempt has told too much already. Whether it was new.
 fn keep(transaction: &Transaction<'_>, event: &ReportedEvent) -> Result<bool, StoreError> {
     let ReportedEvent { mac, attempt, at, kind, name, text, result, .. } = event;
-    let told: i64 = transaction
-        .prepare_cached("SELECT count(*) FROM events WHERE mac = ? AND attempt = ?")?
-        .query_row(params![mac.to_string(), *attempt as i64], |row| row.get(0))?;
-    if told >= EVENTS_PER_ATTEMPT {
+    // The few that end an attempt have their place beyond the limit.
+    if events_of_attempt(transaction, *mac, *attempt)? >= EVENTS_PER_ATTEMPT + LAST_EVENTS {
         return Ok(false);
     }
     let identity = format!("{mac}\n{attempt}\n{at}\n{kind}\n{name}\n{text}\n{result:?}");

@@ -83,12 +83,18 @@ impl Registry {
         let Some(answer) = self.installer_scripts(node, &attempt.installer, &token) else { return Ok(()) };
         let address = IpAddr::from(node.address);
         let grant = Grant { mac, attempt: attempt.number, address, expires: attempt.expires, revoked: false };
-        self.store.write(|transaction| {
-            if Grant::count(transaction, mac, attempt.number, Purpose::Seed)? < TOKENS_PER_ATTEMPT {
+        let granted = self.store.write(|transaction| {
+            let free = Grant::count(transaction, mac, attempt.number, Purpose::Seed)? < TOKENS_PER_ATTEMPT;
+            if free {
                 grant.add(transaction, &token, Purpose::Seed)?;
             }
-            Ok(())
+            Ok(free)
         })?;
+        if !granted {
+            // An installer without its answers would wait for a person.
+            self.scripts.remove(mac);
+            return Ok(());
+        }
         if let Err(error) = self.scripts.write(mac, &answer.grub) {
             tracing::error!("GRUB's script of {}: {error}", node.hostname);
         }

@@ -53,8 +53,7 @@ fn declared() -> Declared {
             "storage": "direct", "addressing": "dhcp", "packages": [], "mirror": null, "early-commands": [],
             "late-commands": [], "kernel-parameters": []}}},
         "control": {"arming": 3600, "silence": 1800, "first-boot": 1800, "webhooks": []}}"#;
-    let text = text.replace("\"password-hash\"", "\"password-hash\"");
-    serde_json::from_str(&text).unwrap()
+    serde_json::from_str(text).unwrap()
 }
 
 fn mac(last: u8) -> MacAddr {
@@ -146,4 +145,57 @@ fn a_removed_node_is_disarmed_at_the_next_start() {
     assert!(registry.seed(&token, "user-data", from(), START).is_err());
     let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
     assert_eq!(lines, 6);
+}
+
+#[test]
+fn a_script_has_a_token_that_is_good_or_is_not_there() {
+    let lab = Lab::new();
+    lab.open(START).arm(mac(1), &admin(), "test", START).unwrap();
+    let grub = lab.directory.path().join("grub/52-54-00-00-00-01.cfg");
+    let mut restarts = 1;
+    loop {
+        // Each start writes the script anew, with a token of its own, as long as the attempt may have one.
+        let registry = lab.open(START);
+        let Ok(script) = fs::read_to_string(&grub) else { break };
+        registry.seed(&token_in(&script, "/seed/"), "meta-data", from(), START).unwrap();
+        restarts += 1;
+        assert!(restarts <= TOKENS_PER_ATTEMPT);
+    }
+    assert_eq!(restarts, TOKENS_PER_ATTEMPT);
+    assert!(!installs(&lab.open(START).boot(mac(1), from(), START).unwrap().unwrap()));
+}
+
+#[test]
+fn what_is_refused_is_no_sign_of_life() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    let token = token_in(&registry.boot(mac(1), from(), START).unwrap().unwrap().ipxe, "/seed/");
+    let heard = || registry.node(mac(1)).unwrap().stored.heard;
+    let later = START + SignedDuration::from_secs(60);
+    assert!(registry.seed(&token, "user-datum", from(), later).is_err());
+    assert!(registry.report(&token, Report::Installed, from(), later).is_err());
+    assert_eq!(heard(), Some(START));
+    registry.seed(&token, "user-data", from(), later).unwrap();
+    assert_eq!(heard(), Some(later));
+}
+
+#[test]
+fn a_silent_installation_stalls_and_goes_on_when_it_is_heard_again() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    let token = token_in(&registry.boot(mac(1), from(), START).unwrap().unwrap().ipxe, "/seed/");
+    let report = token_in(&registry.seed(&token, "user-data", from(), START).unwrap().text, "/report/");
+    let silent = START + 2.hours();
+    registry.tick(silent).unwrap();
+    assert_eq!(state(&registry, 1), "stalled");
+    assert!(!installs(&registry.boot(mac(1), from(), silent).unwrap().unwrap()));
+    registry.report(&report, Report::Installed, from(), silent).unwrap();
+    assert_eq!(state(&registry, 1), "installed");
+    // From here on the answers are closed, whether their token has expired or not.
+    assert!(matches!(registry.seed(&token, "user-data", from(), START), Err(Refused::Gone)));
+    let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
+    // Two nodes declared; armed, booting, installing, stalled, installing, installed.
+    assert_eq!(lines, 8);
 }

@@ -61,6 +61,7 @@ CREATE TABLE events (
     digest     TEXT NOT NULL UNIQUE        -- of everything but the id: the same report again is the same event
 ) STRICT;
 CREATE INDEX events_of_a_node ON events (mac, id);
+CREATE INDEX events_of_an_attempt ON events (mac, attempt);
 
 -- The end of an installer's log, one for each attempt.
 CREATE TABLE logs (

@@ -1,0 +1,7 @@
+//! libFuzzer's target for `entries::failed`.
+#![no_main]
+
+#[path = "../entries.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entries::failed(bytes));
