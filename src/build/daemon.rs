@@ -102,7 +102,9 @@ fn check(bytes: &[u8], architecture: &str) -> Result<(), String> {
     for index in 0..usize::from(count) {
         let at = table.checked_add(index * usize::from(entry)).filter(|at| at.checked_add(56).is_some());
         match at.and_then(word).ok_or_else(cut)? {
-            INTERPRETER => return Err("it is linked dynamically, and needs the libraries of the machine that built it".to_owned()),
+            INTERPRETER => {
+                return Err("it is linked dynamically, and needs the libraries of the machine that built it".to_owned());
+            }
             LOADED => loaded = true,
             _ => {}
         }

@@ -182,7 +182,8 @@ impl Build<'_> {
         let lock_path = locking::path_of(&self.profile);
         let known = locking::covering(&lock_path, &profile)?;
         if let Some(locked) = &known {
-            let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, daemon_digest.as_ref());
+            let keys =
+                Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, daemon_digest.as_ref());
             if self.is_current(&profile, &keys) {
                 let directory = self.out.join(&profile.name);
                 let manifest = Manifest::read(&directory)?;

@@ -83,9 +83,9 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
             print(&plan.stages.iter().map(line).collect::<String>())
         }
         Command::Build { profile, place, out, arm } => {
-            let mut plan = build_of(profile, place, Some(out), progress)?;
-            plan.armed.extend(arm.iter().cloned());
-            let built = plan.run()?;
+            let mut build = build_of(profile, place, Some(out), progress)?;
+            build.armed.extend(arm.iter().cloned());
+            let built = build.run()?;
             print_built(&built, arguments.json)
         }
         Command::Run { profile, place, out, machine } => {

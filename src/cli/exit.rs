@@ -45,7 +45,9 @@ impl From<&BuildError> for Exit {
             BuildError::Fetch(error) => error.into(),
             BuildError::Rootfs(_) => Exit::Rootfs,
             BuildError::Daemon(DaemonError::Io { .. }) => Exit::Io,
-            BuildError::Daemon(_) | BuildError::Render(_) | BuildError::Conflicts(_) | BuildError::Image(_) => Exit::Image,
+            BuildError::Daemon(_) | BuildError::Render(_) | BuildError::Conflicts(_) | BuildError::Image(_) => {
+                Exit::Image
+            }
             BuildError::Pack(_) | BuildError::Manifest(_) | BuildError::Io { .. } => Exit::Io,
         }
     }

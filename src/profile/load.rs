@@ -173,6 +173,7 @@ impl Loader<'_> {
         let inherited = Inherited { appliance: appliance.as_ref(), resolve: &resolve, size: &size };
         let (installers, facts) = installers::installers(cx, root, &inherited);
         let outputs = decode::outputs(cx, root);
+        let control = decode::control(cx, root);
         let place = root.section("appliance");
         let around = Surroundings {
             network: &network,
@@ -193,6 +194,7 @@ impl Loader<'_> {
             outputs,
             files,
             inventory,
+            control: control?,
         })
     }
 
