@@ -136,7 +136,10 @@ location {path} {{
 "
         )
     };
+    // Whoever asks whether nginx lives asks for this: no fault to log.
+    let root = "\nlocation = / {\n\treturn 404;\n}\n".to_owned();
     [
+        root,
         place("/nodes/", "1k", false),
         place("/grub/nodes/", "1k", false),
         place("/seed/", "1k", true),

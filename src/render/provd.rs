@@ -16,7 +16,7 @@ use netboot::{DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite};
 use super::canvas::Canvas;
 use super::storage::STATE_UNIT;
 use super::{Fault, IMAGE_DIGEST, SERVED, STATE, nginx, units};
-use crate::profile::Profile;
+use crate::profile::{Addressing, Profile};
 use crate::vocab::{Mode, Owner};
 
 pub(super) const ACCOUNT: &str = "provd";
@@ -198,6 +198,10 @@ WantedBy=multi-user.target
 /// certificate: whatever happens to it, the nodes are served.
 fn certificate(profile: &Profile) -> String {
     let name = &profile.appliance.hostname;
+    let address = match &profile.network.uplink.addressing {
+        Addressing::Static { address, .. } => format!(" --address {}", address.addr()),
+        Addressing::Dhcp => String::new(),
+    };
     let (place, wanted) = (nginx::MANAGEMENT, nginx::MANAGEMENT_INCLUDED);
     format!(
         "[Unit]
@@ -212,7 +216,7 @@ RemainAfterExit=yes
 UMask=0077
 ExecStartPre=/usr/bin/install -d -m 0700 {STATE}/tls
 ExecStartPre=/usr/bin/install -d -m 0755 /run/provbuild
-ExecStart={PROGRAM} certificate --directory {STATE}/tls --name {name}
+ExecStart={PROGRAM} certificate --directory {STATE}/tls --name {name}{address}
 ExecStart=/usr/bin/ln -sfn {place} {wanted}
 NoNewPrivileges=yes
 ProtectHome=yes

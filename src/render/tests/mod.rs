@@ -2,6 +2,7 @@
 
 mod boot;
 mod checkers;
+mod front;
 
 use std::collections::{BTreeMap, BTreeSet};
 
