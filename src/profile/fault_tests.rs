@@ -408,9 +408,8 @@ fn faults_of_the_control() {
 fn the_control_is_read() {
     let lines = "[control]\narming = \"90s\"\nsilence = \"5min\"\nfirst-boot = \"2h\"\n\
                  webhooks = [\"http://hooks.example/a?b\", \"http://hooks.example/a?b\"]\n";
-    let read = |text: &str| {
-        load_texts(&[("profile.toml", text)]).unwrap_or_else(|faults| panic!("{faults}")).profile.control
-    };
+    let read =
+        |text: &str| load_texts(&[("profile.toml", text)]).unwrap_or_else(|faults| panic!("{faults}")).profile.control;
     let webhooks = vec!["http://hooks.example/a?b".to_owned()];
     let expected = netboot::Control { arming: 90, silence: 300, first_boot: 7200, webhooks };
     assert_eq!(read(&profile(NETWORK, lines)), expected);

@@ -49,7 +49,9 @@ fn net_the_daemon_is_in_the_image_and_what_it_is_declared_is_not_for_everybody()
     // Nobody has a token, an attempt or a certificate yet: whatever installs is made on the state disk.
     let declared = asked("cat /etc/provbuild/provd.json");
     assert!(declared.contains("\"hostname\": \"node1\"") && !declared.contains("token"), "{declared}");
-    for path in ["/var/lib/provbuild/provd", "/var/lib/provbuild/tls", "/srv/provbuild/http/seed", "/srv/provbuild/http/nodes"] {
+    for path in
+        ["/var/lib/provbuild/provd", "/var/lib/provbuild/tls", "/srv/provbuild/http/seed", "/srv/provbuild/http/nodes"]
+    {
         let said = asked(&format!("stat {path}"));
         assert!(said.contains("File not found"), "{path}: {said}");
     }
@@ -94,7 +96,10 @@ fn net_another_daemon_makes_another_image_and_a_dynamic_one_none() {
     ] {
         let refused = ask("build", daemon);
         let said = String::from_utf8_lossy(&refused.stderr);
-        assert!(refused.status.code() == Some(8) && said.contains(what) && said.contains("scripts/build-provd"), "{said}");
+        assert!(
+            refused.status.code() == Some(8) && said.contains(what) && said.contains("scripts/build-provd"),
+            "{said}"
+        );
     }
     // What was built stays.
     assert_eq!(provbuild::manifest::Manifest::read(&project.out()).unwrap(), second);

@@ -267,7 +267,8 @@ impl<'a> Machine<'a> {
     /// What the management page answers to somebody on the uplink's side; `Err` where there is no answer, or no success.
     pub(crate) fn page(&self, path: &str) -> Result<String, String> {
         let url = format!("https://127.0.0.1:{}{path}", self.https_port);
-        let output = self.lab.try_run("curl", &["--silent", "--show-error", "--fail", "--insecure", "--max-time", "60", &url]);
+        let output =
+            self.lab.try_run("curl", &["--silent", "--show-error", "--fail", "--insecure", "--max-time", "60", &url]);
         match output.status.success() {
             true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             false => Err(format!("{url}: {}", String::from_utf8_lossy(&output.stderr))),

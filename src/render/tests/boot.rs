@@ -68,7 +68,9 @@ fn the_image_arms_nobody_whoever_is_armed_beside_it() {
         // Every loader's first script, and no node's: those are the daemon's to give.
         assert_eq!(inside.len(), 1 + 4, "{:?}", inside.keys());
         let served = served(&rendered);
-        assert!(!served.iter().any(|(path, _)| path.as_str().contains("/seed") || path.as_str().contains("http/nodes")));
+        assert!(
+            !served.iter().any(|(path, _)| path.as_str().contains("/seed") || path.as_str().contains("http/nodes"))
+        );
         let link = served.get(&ImagePath::literal("/tftp/grub/nodes")).map(|node| node.kind.clone());
         assert_eq!(link, Some(Kind::Symlink { target: "/run/provbuild/grub-nodes".to_owned() }));
         assert_eq!(installing(&inside), Vec::<&str>::new());

@@ -142,7 +142,7 @@ fn dnsmasq_accepts_its_configuration_of_every_profile() {
     each(|_, rendered| {
         for text in [text(rendered, "/etc/dnsmasq.d/provbuild.conf"), boot_text(rendered, "/dnsmasq.conf")] {
             // Only this account is looked up on the machine that runs the test.
-            let (_guard, path) = scratch("dnsmasq.conf", &text.replace("user=dnsmasq\n", ""));
+            let (_guard, path) = scratch("dnsmasq.conf", &text.replace("\nuser=dnsmasq\n", "\n"));
             judge("dnsmasq", "dnsmasq-base", &["--test", "-C", &path]);
         }
     });
@@ -249,7 +249,8 @@ fn sandbox_the_daemon_is_exposed_little() {
     let (_guard, unit) = scratch("provd.service", &text(&rendered, "/etc/systemd/system/provd.service"));
     let judged = judge("systemd-analyze", "systemd", &["security", "--offline=yes", "--no-pager", &unit]);
     let said = String::from_utf8_lossy(&judged.stdout).into_owned();
-    let level = said.lines().find_map(|line| line.split_once("exposure level for provd.service: ")?.1.split(' ').next());
+    let level =
+        said.lines().find_map(|line| line.split_once("exposure level for provd.service: ")?.1.split(' ').next());
     let level: f32 = level.and_then(|level| level.parse().ok()).unwrap_or_else(|| panic!("{said}"));
     assert!(level <= 1.5, "{said}");
 }
