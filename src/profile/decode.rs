@@ -268,20 +268,6 @@ pub(super) fn outputs(cx: &mut Decoding, root: &Section<'_>) -> BTreeSet<OutputF
     formats
 }
 
-pub(super) fn control(cx: &mut Decoding, root: &Section<'_>) -> Option<Control> {
-    let section = root.section("control");
-    let arming = section.word::<Duration>(cx, "arming");
-    let silence = section.word::<Duration>(cx, "silence");
-    let first_boot = section.word::<Duration>(cx, "first-boot");
-    let webhooks = section.words::<Webhook>(cx, "webhooks");
-    Some(Control {
-        arming: arming?.value.0,
-        silence: silence?.value.0,
-        first_boot: first_boot?.value.0,
-        webhooks: distinct(webhooks.into_iter().map(|at| at.value.0.into()).collect()),
-    })
-}
-
 /// The path of `name` beside the file `from`, without `.` and `..` where that is possible by the text alone.
 pub(super) fn beside(from: &Path, name: &str) -> PathBuf {
     tidy(&from.parent().unwrap_or(Path::new("")).join(name))

@@ -20,11 +20,11 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Complaint { message: message.into(), help: None }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -52,7 +52,7 @@ pub(super) trait Word: Sized {
     fn parse(text: &str) -> Result<Self, Complaint>;
 }
 
-const fn word<T: Word>(name: &'static str, example: &'static str, pattern: &'static str) -> WordType {
+pub(super) const fn word<T: Word>(name: &'static str, example: &'static str, pattern: &'static str) -> WordType {
     WordType { name, example, pattern, choices: &[], hidden: false, check: |text| T::parse(text).map(drop) }
 }
 
@@ -606,56 +606,6 @@ impl Word for LeaseTime {
                 Err(Complaint::new("dnsmasq gives no lease shorter than two minutes").help("write \"2m\" or more"))
             }
             _ => Ok(LeaseTime(seconds)),
-        }
-    }
-}
-
-/// Seconds, written with a unit: from one minute to thirty days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Duration(pub(super) u64);
-
-impl Word for Duration {
-    const TYPE: WordType = word::<Self>("duration", "30min", "^[0-9]+(s|min|h|d)$");
-
-    fn parse(text: &str) -> Result<Self, Complaint> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let factor = match &text[digits..] {
-            "s" => 1,
-            "min" => 60,
-            "h" => 3600,
-            "d" => 86_400,
-            _ => 0,
-        };
-        let count = text[..digits].parse::<u32>().ok().map(u64::from);
-        let Some(seconds) = count.filter(|_| factor > 0).map(|count| count * factor) else {
-            return Err(Complaint::new(format!("'{text}' is not a duration"))
-                .help("write a whole number and a unit: s, min, h or d, as in \"30min\""));
-        };
-        match seconds {
-            60..=2_592_000 => Ok(Duration(seconds)),
-            _ => Err(Complaint::new(format!("'{text}' is out of range")).help("choose from \"1min\" to \"30d\"")),
-        }
-    }
-}
-
-/// A URL that something is posted to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Webhook(pub(super) Url);
-
-impl Word for Webhook {
-    /// What hides in it may be a secret: a refused text is not shown.
-    const TYPE: WordType =
-        WordType { hidden: true, ..word::<Self>("http or https URL", "https://example.org/hook", "^https?://") };
-
-    fn parse(text: &str) -> Result<Self, Complaint> {
-        let url = Url::parse(text)
-            .map_err(|error| Complaint::new(format!("not a URL: {error}")).help("write https://... or http://..."))?;
-        match url.scheme() {
-            "http" | "https" if url.username().is_empty() && url.password().is_none() => Ok(Webhook(url)),
-            "http" | "https" => Err(Complaint::new("the URL holds a user name or a password")
-                .help("secrets stay out of these files; let the receiver know the appliance by its address")),
-            other => Err(Complaint::new(format!("nothing can be posted by '{}'", other.escape_debug()))
-                .help("use https or http")),
         }
     }
 }

@@ -167,6 +167,7 @@ ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
 PrivateUsers=yes
+PrivateMounts=yes
 ProtectHostname=yes
 ProtectClock=yes
 ProtectKernelTunables=yes

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Fallback::{Absent, Derived, Required, Value};
 use super::{Kind, NONE, Spec, list, option, word};
+use crate::profile::control::{Duration, Webhook};
 use crate::profile::word::*;
 use crate::profile::{DhcpRange, DistributionName, OutputFormat};
 use crate::vocab::{ByteSize, Mode};
