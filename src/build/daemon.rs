@@ -40,8 +40,11 @@ impl Remedy for DaemonError {
     }
 }
 
-/// Reads the first of the files that exists. An image that cannot boot by itself may be without.
+/// Reads the first of the files that exists. An image that cannot boot by itself has none, whatever lies beside the tool.
 pub(super) fn read(places: &[PathBuf], profile: &Profile) -> Result<Option<Daemon>, DaemonError> {
+    if profile.distribution.kernel.is_none() {
+        return Ok(None);
+    }
     for path in places {
         match fs::read(path) {
             Ok(bytes) => {
@@ -53,10 +56,7 @@ pub(super) fn read(places: &[PathBuf], profile: &Profile) -> Result<Option<Daemo
             Err(source) => return Err(DaemonError::Io { path: path.clone(), source }),
         }
     }
-    match profile.distribution.kernel {
-        Some(_) => Err(DaemonError::Missing(places.to_vec())),
-        None => Ok(None),
-    }
+    Err(DaemonError::Missing(places.to_vec()))
 }
 
 /// Where a build looks: a file that the environment names, or beside the tool's own program, installed or as cargo leaves it.
