@@ -27,6 +27,7 @@ pub(super) const DHCP_SCRIPT: &str = "/usr/lib/provbuild/dhcp-event";
 /// Where TFTP finds GRUB's scripts.
 pub(super) const GRUB_NODES: &str = "/run/provbuild/grub-nodes";
 pub(super) const CERTIFICATE_UNIT: &str = "provbuild-certificate.service";
+const DIRECTORY_UNIT: &str = "provbuild-database.service";
 const PROGRAM: &str = "/usr/bin/provd";
 
 /// One of its doors: name, group and user that may knock, mode.
@@ -75,6 +76,7 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, program: &[u8])
     for door in &DOORS {
         units::install(canvas, &format!("provd-{}.socket", door.name), &socket(door));
     }
+    units::install(canvas, DIRECTORY_UNIT, &directory());
     units::install(canvas, "provd.service", &service());
     units::install(canvas, CERTIFICATE_UNIT, &certificate(profile));
 }
@@ -128,7 +130,8 @@ WantedBy=sockets.target
 
 /// It looks at the clock every five seconds and tells systemd so: a daemon that hangs is started again.
 ///
-/// `ExecStartPre` with `+` runs as root and outside of the sandbox, whose writable directory it makes.
+/// The directory that its sandbox leaves writable is made by [`DIRECTORY_UNIT`]: systemd sets up the sandbox before any command of
+/// this unit, also before those that run as root, and refuses where the directory is not there.
 fn service() -> String {
     let sockets: Vec<String> = DOORS.iter().map(|door| format!("provd-{}.socket", door.name)).collect();
     let sockets = sockets.join(" ");
@@ -136,8 +139,8 @@ fn service() -> String {
         "[Unit]
 Description=provd: decides what each node boots, follows its installation
 Requires={sockets}
-Wants={STATE_UNIT}
-After={sockets} {STATE_UNIT} var-lib-provbuild.mount network.target
+Requires={DIRECTORY_UNIT}
+After={sockets} {DIRECTORY_UNIT} network.target
 StartLimitIntervalSec=0
 
 [Service]
@@ -146,7 +149,6 @@ NotifyAccess=main
 WatchdogSec=120
 User={ACCOUNT}
 Group={ACCOUNT}
-ExecStartPre=+/usr/bin/install -d -m 0700 -o {ACCOUNT} -g {ACCOUNT} {STATE}/provd
 ExecStart={PROGRAM} serve --image {IMAGE_DIGEST} --served {SERVED}/http --grub-nodes {GRUB_NODES}
 Restart=always
 RestartSec=1
@@ -188,6 +190,24 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}
+
+fn directory() -> String {
+    format!(
+        "[Unit]
+Description=Make the directory of provd's database
+Wants={STATE_UNIT}
+After={STATE_UNIT} var-lib-provbuild.mount
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/install -d -m 0700 -o {ACCOUNT} -g {ACCOUNT} {STATE}/provd
 
 [Install]
 WantedBy=multi-user.target
