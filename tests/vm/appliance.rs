@@ -196,7 +196,7 @@ fn the_daemon_is_there(appliance: &Appliance, machine: &Machine<'_>, client: &Cl
     let state = "drwx------ provd\n-rw------- root\ndrwxr-xr-x provd\n";
     let paths = "/var/lib/provbuild/provd /var/lib/provbuild/tls/key.pem /run/provbuild/grub-nodes";
     assert_eq!(ssh(&format!("sudo stat -c '%A %U' {paths}")), state);
-    assert_eq!(ssh("cat /etc/provbuild/provd.json > /dev/null 2>&1 || echo refused"), "refused\n");
+    assert_eq!(ssh("sudo -u nobody cat /etc/provbuild/provd.json > /dev/null 2>&1 || echo refused"), "refused\n");
     eprintln!("{}", ssh("systemd-analyze security --no-pager provd.service | tail -n 1").trim());
 
     // The site: page and API by TLS, and the image is the manifest's.
