@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::daemon::DaemonError;
 use super::media::ArmError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
@@ -28,6 +29,8 @@ pub enum BuildError {
     Fetch(#[from] FetchError),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Arm(Vec<ArmError>),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     #[error(transparent)]
     Media(Box<MediaError>),
     #[error(transparent)]
@@ -102,6 +105,7 @@ impl Remedy for BuildError {
                     errors.iter().filter_map(|error| Some(format!("{error}: {}", error.help()?))).collect();
                 Some(helps.join("\n"))
             }
+            BuildError::Daemon(error) => error.help(),
             BuildError::Media(error) => error.help(),
             BuildError::Rootfs(error) => error.help(),
             BuildError::Render(error) => error.help(),

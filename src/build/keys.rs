@@ -14,7 +14,7 @@ const ROOTFS_CODE: &str = env!("PROVBUILD_ROOTFS_CODE");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Keys {
     pub(super) rootfs: Digest,
-    /// Render, image and manifest read the same things: the tree, the profile, the lock and who is armed.
+    /// Render, image and manifest read the same things: the tree, the profile, the lock, the daemon and who is armed.
     pub(super) outputs: Digest,
     /// Seed of the disk's identifiers.
     pub(super) disk: Digest,
@@ -27,6 +27,7 @@ impl Keys {
         lock: &Lock,
         lock_digest: &Digest,
         armed: &BTreeSet<String>,
+        daemon: Option<&Digest>,
     ) -> Self {
         let rootfs = {
             let mut hasher = Hasher::new();
@@ -41,6 +42,7 @@ impl Keys {
             hasher.field(b"outputs");
             hasher.field(CODE.as_bytes());
             [&rootfs, profile, lock_digest].iter().for_each(|digest| hasher.field(digest.as_bytes()));
+            hasher.field(daemon.map_or(&[][..], |digest| digest.as_bytes()));
             armed.iter().for_each(|node| hasher.field(node.as_bytes()));
             hasher.finish()
         };

@@ -3,6 +3,7 @@
 //! In: a profile's path and where things may be put. Out: `out/NAME` with the artifacts and `manifest.json`.
 //! Invariant: planning reads and decides, and changes nothing; acting takes the plan.
 
+mod daemon;
 mod error;
 mod keys;
 mod locking;
@@ -11,6 +12,7 @@ mod out;
 mod outputs;
 mod pipeline;
 
+pub use daemon::{DaemonError, places as daemon_places};
 pub use error::BuildError;
 pub use keys::CODE;
 pub use locking::LockOutcome;

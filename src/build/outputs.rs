@@ -8,17 +8,18 @@ use std::path::Path;
 
 use netboot::Armed;
 
+use super::daemon::Daemon;
 use super::error::BuildError;
 use super::keys::{CODE, Keys};
 use super::locking::Locked;
 use crate::fetch::Store;
 use crate::image::{self, DiskSpec, MachineSpec};
-use crate::manifest::{ArtifactRecord, FORMAT, Inputs, Machine, Manifest, StageRecord, Tool};
+use crate::manifest::{ArtifactRecord, DaemonRecord, FORMAT, Inputs, Machine, Manifest, StageRecord, Tool};
 use crate::media::Objects;
 use crate::profile::{OutputFormat, Profile};
 use crate::render::{self, InstallerFiles};
-use crate::tree::{Contents, Kind, Layered, Pack, Tree};
-use crate::vocab::{Digest, DiskIds, Progress, Stage};
+use crate::tree::{Contents, Kind, Layered, MemoryContents, Node, Pack, Tree};
+use crate::vocab::{Digest, DiskIds, ImagePath, Progress, Stage};
 
 /// Everything that the outputs are made from.
 pub(super) struct Ingredients<'a> {
@@ -31,6 +32,7 @@ pub(super) struct Ingredients<'a> {
     pub(super) store: &'a Store,
     pub(super) media: &'a BTreeMap<String, InstallerFiles>,
     pub(super) armed: &'a Armed,
+    pub(super) daemon: Option<&'a Daemon>,
 }
 
 /// Fills `directory` with the artifacts and their manifest. `previous` is where an earlier build may lie: what did not change
@@ -46,12 +48,14 @@ pub(super) fn write(
     let ids = DiskIds::derive(&inputs.keys.disk);
     let rendered = super::pipeline::timed(progress, Stage::Render, || {
         let base = render::Base { tree: &inputs.pack.tree, contents: inputs.pack };
-        let request = render::Request { base, ids: &ids, epoch, media: inputs.media, armed: inputs.armed };
+        let daemon = inputs.daemon.map(|daemon| daemon.bytes.as_slice());
+        let request = render::Request { base, ids: &ids, epoch, media: inputs.media, armed: inputs.armed, daemon };
         Ok::<_, BuildError>(render::render(profile, &request)?)
     })?;
-    let root = rendered.overlay.apply(&inputs.pack.tree).map_err(BuildError::Conflicts)?;
+    let mut root = rendered.overlay.apply(&inputs.pack.tree).map_err(BuildError::Conflicts)?;
+    let (image_digest, name_plate) = sign(&mut root);
     let objects = Objects(inputs.store);
-    let contents = Layered(vec![&rendered.contents, inputs.pack, &objects]);
+    let contents = Layered(vec![&rendered.contents, &name_plate, inputs.pack, &objects]);
     let boot = write_tree(&rendered.boot, &contents, &directory.join("boot"))?;
 
     let machine = MachineSpec {
@@ -98,11 +102,23 @@ pub(super) fn write(
             uplink_mac: machine.uplink_mac.to_string(),
             provisioning_mac: machine.provisioning_mac.to_string(),
         },
+        daemon: inputs.daemon.map(|daemon| DaemonRecord { sha256: daemon.digest, size: daemon.bytes.len() as u64 }),
+        image_digest,
         artifacts: records,
     };
     let path = directory.join(crate::manifest::FILE_NAME);
     fs::write(&path, manifest.to_text()).map_err(|source| BuildError::Io { path, source })?;
     Ok(manifest)
+}
+
+/// Puts the tree's digest into the tree, where the running appliance reads what it is; the digest is that of the tree without
+/// this file.
+fn sign(root: &mut Tree) -> (Digest, MemoryContents) {
+    let digest = root.digest();
+    let mut contents = MemoryContents::new();
+    let node = Node::file(contents.add(format!("{digest}\n")));
+    root.insert_with_parents(ImagePath::literal(render::IMAGE_DIGEST), node);
+    (digest, contents)
 }
 
 fn format_name(format: OutputFormat) -> &'static str {

@@ -9,7 +9,7 @@ use super::error::BuildError;
 use super::keys::Keys;
 use super::locking::{self, LockOutcome, Locked};
 use super::out::{OutRoot, Stamp};
-use super::{media, outputs};
+use super::{daemon, media, outputs};
 use crate::fetch::{Fetcher, FileFetcher, HostApt, Mirrors, Network, Store};
 use crate::lock::LockDiff;
 use crate::manifest::Manifest;
@@ -39,6 +39,8 @@ pub struct Build<'a> {
     pub tree_limit: u64,
     /// Host names of the nodes that the boot tree beside the image installs.
     pub armed: BTreeSet<String>,
+    /// Where the appliance's daemon may lie, the best place first.
+    pub daemon: Vec<PathBuf>,
     pub progress: &'a dyn Progress,
 }
 
@@ -107,7 +109,7 @@ impl Build<'_> {
         let Some(locked) = locking::covering(&locking::path_of(&self.profile), &profile)? else {
             return Ok(Vec::new());
         };
-        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed);
+        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, None);
         let packages = locked.lock.packages.iter().map(|package| package.sha256);
         let media = profile.installers.values().filter_map(|installer| Some(installer.medium.as_ref()?.sha256));
         Ok(packages.chain(media).chain([keys.rootfs]).collect())
@@ -124,7 +126,8 @@ impl Build<'_> {
             let why = format!("{} does not exist yet", path.display());
             return Ok(Plan { stages: all.map(|stage| plan(stage, false, why.clone())).into() });
         };
-        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed);
+        let daemon = daemon::read(&self.daemon, &profile)?.map(|daemon| daemon.digest);
+        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, daemon.as_ref());
         let store = Store::open(&self.store)?;
         let packages = &locked.lock.packages;
         let missing = packages.iter().filter(|p| store.object_of_size(&p.sha256, p.size).is_none());
@@ -138,6 +141,9 @@ impl Build<'_> {
             None => format!("{} holds no finished build", directory.display()),
             Some(before) if before.inputs.lock != locked.digest => "the lock changed".to_owned(),
             Some(before) if before.inputs.profile != digest => "the profile or the nodes changed".to_owned(),
+            Some(before) if before.daemon.as_ref().map(|record| record.sha256) != daemon => {
+                "the appliance's daemon changed".to_owned()
+            }
             Some(before) if before.tool.source != super::CODE => "provbuild itself changed".to_owned(),
             Some(_) => "a file of the last build was touched".to_owned(),
         };
@@ -171,10 +177,13 @@ impl Build<'_> {
     pub fn run(&self) -> Result<Built, BuildError> {
         let Loaded { profile, digest, .. } = self.load()?;
         let armed = media::armed(&profile, &self.armed)?;
+        let daemon = daemon::read(&self.daemon, &profile)?;
+        let daemon_digest = daemon.as_ref().map(|daemon| daemon.digest);
         let lock_path = locking::path_of(&self.profile);
         let known = locking::covering(&lock_path, &profile)?;
         if let Some(locked) = &known {
-            let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed);
+            let keys =
+                Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, daemon_digest.as_ref());
             if self.is_current(&profile, &keys) {
                 let directory = self.out.join(&profile.name);
                 let manifest = Manifest::read(&directory)?;
@@ -189,7 +198,7 @@ impl Build<'_> {
             }
             None => timed(self.progress, Stage::Lock, || locking::write(self, &store, &lock_path, &profile, None))?,
         };
-        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed);
+        let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, daemon_digest.as_ref());
         let pack = self.rootfs(&store, &profile, &locked, &keys)?;
         let files = match media::needed(&profile, &armed).is_empty() {
             true => BTreeMap::new(),
@@ -210,6 +219,7 @@ impl Build<'_> {
             store: &store,
             media: &files,
             armed: &armed,
+            daemon: daemon.as_ref(),
         };
         let manifest = outputs::write(&inputs, staging.directory(), &self.out.join(&profile.name), self.progress)?;
         let directory = staging.commit().map_err(BuildError::io)?;

@@ -12,7 +12,7 @@ use clap::{CommandFactory, Parser};
 use super::arguments::{Arguments, Color, Command, Lint, Machine, Out, Place};
 use super::exit::Exit;
 use super::{check, cidata, import, lint, progress};
-use crate::build::{Build, BuildError, Built};
+use crate::build::{self, Build, BuildError, Built};
 use crate::deploy::qemu::{self, RunError, RunOptions};
 use crate::fetch::{HostApt, Network, Store};
 use crate::profile;
@@ -76,7 +76,7 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
         }
         Command::Plan { profile, place, out } => {
             let plan = build_of(profile, place, Some(out), progress)?.plan()?;
-            let line = |stage: &crate::build::StagePlan| {
+            let line = |stage: &build::StagePlan| {
                 let verdict = if stage.cached { "cached" } else { "run" };
                 format!("{:<8} {verdict:<7} {}\n", stage.stage.to_string(), stage.why)
             };
@@ -185,11 +185,13 @@ fn build_of<'a>(
         move |error| Failure::Surroundings(what, error)
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let program = env::current_exe().map_err(surroundings("find provbuild's own file"))?;
     Ok(Build {
         profile: profile.to_owned(),
         store: store_path(place)?,
         out: out.map_or_else(|| PathBuf::from("out"), |out| out.out.clone()),
-        program: env::current_exe().map_err(surroundings("find provbuild's own file"))?,
+        daemon: build::daemon_places(env::var_os("PROVBUILD_PROVD").map(PathBuf::from), &program),
+        program,
         jobs: place.jobs.into(),
         network: Network {
             offline: place.offline,

@@ -1,6 +1,6 @@
 //! Exit codes: one per kind of failure, documented, stable.
 
-use crate::build::BuildError;
+use crate::build::{BuildError, DaemonError};
 use crate::deploy::qemu::RunError;
 use crate::fetch::{FetchError, MirrorError, Tried};
 use crate::media::{MediaError, Reason};
@@ -44,7 +44,10 @@ impl From<&BuildError> for Exit {
             BuildError::Lock { .. } | BuildError::Drift { .. } => Exit::Lock,
             BuildError::Fetch(error) => error.into(),
             BuildError::Rootfs(_) => Exit::Rootfs,
-            BuildError::Render(_) | BuildError::Conflicts(_) | BuildError::Image(_) => Exit::Image,
+            BuildError::Daemon(DaemonError::Io { .. }) => Exit::Io,
+            BuildError::Daemon(_) | BuildError::Render(_) | BuildError::Conflicts(_) | BuildError::Image(_) => {
+                Exit::Image
+            }
             BuildError::Pack(_) | BuildError::Manifest(_) | BuildError::Io { .. } => Exit::Io,
         }
     }

@@ -7,6 +7,8 @@
 //!   inputs      digests of the profile's meaning and of the lock, the image's one time
 //!   stages      each stage with its key: the digest of everything that it read
 //!   machine     the virtual machine that the image expects
+//!   daemon      provd inside the image
+//!   image_digest   of the root file system: what the running appliance says of itself at /healthz
 //!   artifacts   every file with its size in bytes and its SHA-256
 //! ```
 //! Invariant: the same inputs and tool give the same bytes; no path, user, host or time of the build is in it.
@@ -18,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocab::{Digest, Epoch, Stage};
 
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 pub const FILE_NAME: &str = "manifest.json";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,11 @@ pub struct Manifest {
     pub inputs: Inputs,
     pub stages: Vec<StageRecord>,
     pub machine: Machine,
+    /// `None` in an image that cannot boot by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<DaemonRecord>,
+    /// Digest of the root file system's tree; the image holds it as well.
+    pub image_digest: Digest,
     pub artifacts: Vec<ArtifactRecord>,
 }
 
@@ -67,6 +74,15 @@ pub struct Machine {
     pub secure_boot: bool,
     pub uplink_mac: String,
     pub provisioning_mac: String,
+}
+
+/// The appliance's daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DaemonRecord {
+    pub sha256: Digest,
+    /// Length in bytes.
+    pub size: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -388,6 +388,35 @@ fn faults_of_storage() {
 }
 
 #[test]
+fn faults_of_the_control() {
+    let cases = [
+        ("control_arming_without_unit", "arming = \"60\""),
+        ("control_silence_in_months", "silence = \"1m\""),
+        ("control_first_boot_too_short", "first-boot = \"59s\""),
+        ("control_arming_too_long", "arming = \"31d\""),
+        ("control_key_misspelt", "webhook = []"),
+        ("control_webhook_scheme", "webhooks = [\"ftp://example.org/hook\"]"),
+        ("control_webhook_with_password", "webhooks = [\"https://me:hunter2@example.org/hook\"]"),
+        ("control_webhook_no_url", "webhooks = [\"example.org/hook\"]"),
+    ];
+    for (name, line) in cases {
+        one(name, &profile(NETWORK, &format!("[control]\n{line}\n")), "");
+    }
+}
+
+#[test]
+fn the_control_is_read() {
+    let lines = "[control]\narming = \"90s\"\nsilence = \"5min\"\nfirst-boot = \"2h\"\n\
+                 webhooks = [\"http://hooks.example/a?b\", \"http://hooks.example/a?b\"]\n";
+    let read =
+        |text: &str| load_texts(&[("profile.toml", text)]).unwrap_or_else(|faults| panic!("{faults}")).profile.control;
+    let webhooks = vec!["http://hooks.example/a?b".to_owned()];
+    let expected = netboot::Control { arming: 90, silence: 300, first_boot: 7200, webhooks };
+    assert_eq!(read(&profile(NETWORK, lines)), expected);
+    assert_eq!(read(&profile(NETWORK, "")), netboot::Control::default());
+}
+
+#[test]
 fn what_is_no_fault_is_a_warning_or_a_note() {
     let load = |profile: &str, nodes: &str| {
         load_texts(&[("profile.toml", profile), ("nodes.toml", nodes)]).unwrap_or_else(|faults| panic!("{faults}"))
@@ -430,6 +459,9 @@ fn what_is_no_fault_is_a_warning_or_a_note() {
 
     let elsewhere = node("bmc = { address = \"10.30.0.11\", mac = \"52:54:00:00:01:01\" }");
     insta::assert_snapshot!("warning_bmc_elsewhere", load(&profile(NETWORK, ""), &elsewhere).warnings.render(false));
+
+    let closed = "[network.uplink]\nallow-tcp = [22]\n";
+    insta::assert_snapshot!("warning_page_closed", load(&profile(NETWORK, closed), "").warnings.render(false));
 
     let disks = "disk = { serial = \"S3Z9\", model = \"Samsung SSD\" }";
     let nodes = format!(

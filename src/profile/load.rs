@@ -14,7 +14,7 @@ use super::secrets;
 use super::source::{Sources, Span};
 use super::value::{self, Table, Value, ValueKind};
 use super::word::{FilePath, Name};
-use super::{Profile, network, nodes};
+use super::{Profile, control, network, nodes};
 use crate::vocab::Digest;
 
 /// Imports of imports: deeper nesting is a mistake.
@@ -173,6 +173,7 @@ impl Loader<'_> {
         let inherited = Inherited { appliance: appliance.as_ref(), resolve: &resolve, size: &size };
         let (installers, facts) = installers::installers(cx, root, &inherited);
         let outputs = decode::outputs(cx, root);
+        let control = control::control(cx, root);
         let place = root.section("appliance");
         let around = Surroundings {
             network: &network,
@@ -193,6 +194,7 @@ impl Loader<'_> {
             outputs,
             files,
             inventory,
+            control: control?,
         })
     }
 

@@ -10,6 +10,7 @@
 //! Each step reports what it finds, takes it out and goes on. `options` is the one description of what may be written.
 
 mod check;
+mod control;
 mod decode;
 mod disk;
 mod distributions;

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
-pub use netboot::{Hostname, Inventory};
+pub use netboot::{Control, Hostname, Inventory};
 
 /// Everything that a build is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +25,8 @@ pub struct Profile {
     /// Files that the profile adds to the image.
     pub files: BTreeMap<ImagePath, ExtraFile>,
     pub inventory: Inventory,
+    /// How the appliance's daemon watches over installations.
+    pub control: Control,
 }
 
 /// The virtual machine and its operating system's identity.

@@ -13,6 +13,9 @@ use super::word::*;
 use super::*;
 use crate::vocab::Digest;
 
+/// TCP port of the management page and the API.
+const PAGE: u16 = 443;
+
 /// A network and the places of what other checks compare with.
 #[derive(Debug)]
 pub(super) struct Decoded {
@@ -178,9 +181,14 @@ fn uplink(
                 let warning = Fault::at(span, format!("the ssh port {port} is closed towards the site"));
                 cx.warn(warning.help(format!("add {port} unless the appliance is managed from the provisioning side")));
             }
+            if !allow_tcp.contains(&PAGE) {
+                let warning = Fault::at(span, format!("the management page's port {PAGE} is closed towards the site"));
+                let help = format!("add {PAGE}: page and API answer on the uplink only, the nodes' side has neither");
+                cx.warn(warning.help(help));
+            }
             allow_tcp
         }
-        None => ssh_port.into_iter().collect(),
+        None => ssh_port.into_iter().chain([PAGE]).collect(),
     };
     let addressing = match (&address, gateway) {
         (Some(address), Some(gateway)) => Some(Addressing::Static {

@@ -75,7 +75,7 @@ fn a_small_profile_has_all_defaults() {
     assert_eq!(profile.distribution.kernel.as_deref(), Some("linux-image-virtual"));
     assert!(profile.distribution.packages.contains("linux-image-virtual"));
     assert_eq!(profile.network.uplink.addressing, Addressing::Dhcp);
-    assert_eq!(profile.network.uplink.allow_tcp, [22].into());
+    assert_eq!(profile.network.uplink.allow_tcp, [22, 443].into());
     assert_eq!(profile.network.provisioning.dhcp, Dhcp::Authoritative { range: None, lease_seconds: 43_200 });
     assert_eq!(profile.outputs, [OutputFormat::Ova, OutputFormat::Vmdk, OutputFormat::Vmx].into());
     assert_eq!(loaded.warnings.count(), 0);

@@ -20,11 +20,11 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Complaint { message: message.into(), help: None }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -52,7 +52,7 @@ pub(super) trait Word: Sized {
     fn parse(text: &str) -> Result<Self, Complaint>;
 }
 
-const fn word<T: Word>(name: &'static str, example: &'static str, pattern: &'static str) -> WordType {
+pub(super) const fn word<T: Word>(name: &'static str, example: &'static str, pattern: &'static str) -> WordType {
     WordType { name, example, pattern, choices: &[], hidden: false, check: |text| T::parse(text).map(drop) }
 }
 

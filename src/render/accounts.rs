@@ -1,7 +1,7 @@
 //! Login accounts: the distribution's passwd(5), shadow(5), group(5) and gshadow(5) with the profile's users added.
 
-use super::Fault;
 use super::canvas::{Canvas, ROOT_ONLY};
+use super::{Fault, provd};
 use crate::profile::{Profile, User};
 use crate::tree::{Change, Kind, Node};
 use crate::vocab::{Epoch, ImagePath, Mode, Owner};
@@ -11,6 +11,8 @@ const FIRST_UID: u32 = 1000;
 const LAST_UID: u32 = 59_999;
 /// Groups that a user with sudo joins where the distribution has them: reading the logs needs no root.
 const LOG_GROUPS: [&str; 2] = ["adm", "systemd-journal"];
+/// And the one that may speak with the daemon: whoever can become root can do that as well.
+const CONTROL_GROUP: &str = provd::ACCOUNT;
 
 /// A file of colon-separated records, in its order.
 struct Table {
@@ -71,7 +73,8 @@ impl Table {
     }
 }
 
-pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, epoch: Epoch) {
+/// `daemon`: whether provd runs there, and needs an account.
+pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, epoch: Epoch, daemon: bool) {
     let tables = (
         Table::read(canvas, "/etc/passwd", 7),
         Table::read(canvas, "/etc/shadow", 9),
@@ -81,6 +84,18 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, epoch: Epoch) {
     let (Some(mut passwd), Some(mut shadow), Some(mut group), Some(mut gshadow)) = tables else { return };
     for row in shadow.rows.iter_mut().filter(|row| row[0] == "root") {
         row[1] = "!".to_owned();
+    }
+    let days = epoch.days().to_string();
+    if daemon {
+        let (name, id) = (provd::ACCOUNT, provd::ID.to_string());
+        let taken = passwd.has(name) || group.has(name) || passwd.ids().chain(group.ids()).any(|id| id == provd::ID);
+        if taken {
+            canvas.faults.push(Fault::DaemonAccountTaken { name, id: provd::ID });
+        }
+        passwd.push(&[name, "x", &id, &id, "provbuild daemon", "/nonexistent", "/usr/sbin/nologin"]);
+        shadow.push(&[name, "!*", &days, "", "", "", "", "", ""]);
+        group.push(&[name, "x", &id, ""]);
+        gshadow.push(&[name, "!*", "", ""]);
     }
     let users = &profile.appliance.users;
     let mut next = FIRST_UID;
@@ -93,15 +108,15 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, epoch: Epoch) {
         while passwd.ids().chain(group.ids()).any(|taken| taken == next) && next < LAST_UID {
             next += 1;
         }
-        let (id, days, home) = (next.to_string(), epoch.days().to_string(), format!("/home/{name}"));
+        let (id, home) = (next.to_string(), format!("/home/{name}"));
         passwd.push(&[name, "x", &id, &id, "", &home, "/bin/bash"]);
         shadow.push(&[name, user.password_hash.as_deref().unwrap_or("!"), &days, "0", "99999", "7", "", "", ""]);
         group.push(&[name, "x", &id, ""]);
         gshadow.push(&[name, "!", "", ""]);
         if user.sudo {
-            for log_group in LOG_GROUPS {
-                group.join(log_group, name);
-                gshadow.join(log_group, name);
+            for joined in LOG_GROUPS.into_iter().chain([CONTROL_GROUP]) {
+                group.join(joined, name);
+                gshadow.join(joined, name);
             }
         }
         home_directory(canvas, user, Owner { uid: next, gid: next });

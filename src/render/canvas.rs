@@ -72,6 +72,11 @@ impl<'a> Canvas<'a> {
         false
     }
 
+    /// Whether everything must be there that the appliance is made of.
+    pub(super) fn is_bootable(&self) -> bool {
+        self.bootable
+    }
+
     /// The path in the base after all symbolic links, those of parent directories included; `None` where it leads nowhere.
     pub(super) fn resolve(&self, path: &str) -> Option<ImagePath> {
         let mut pending: Vec<String> = path.split('/').rev().map(str::to_owned).collect();

@@ -5,7 +5,7 @@ use netboot::{Leases, NamedHost, boot_lines, host_lines};
 use super::canvas::Canvas;
 use super::network::{COLLECTED_DNS, PROVISIONING, upstream};
 use super::storage::STATE_UNIT;
-use super::{SERVED, STATE, units};
+use super::{SERVED, STATE, provd, units};
 use crate::profile::{Dhcp, Profile};
 
 const CONFIGURATION: &str = "/etc/dnsmasq.d/provbuild.conf";
@@ -13,16 +13,17 @@ const CONFIGURATION: &str = "/etc/dnsmasq.d/provbuild.conf";
 /// For whom the configuration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Site {
-    Appliance,
+    /// `daemon`: provd is told of what happens.
+    Appliance { daemon: bool },
     /// Some other server, that has the provisioning address.
     Own,
 }
 
-pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile) {
+pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, daemon: bool) {
     if !canvas.has("/usr/sbin/dnsmasq", "DHCP, TFTP and DNS", "dnsmasq") {
         return;
     }
-    canvas.file(CONFIGURATION, configuration(profile, Site::Appliance));
+    canvas.file(CONFIGURATION, configuration(profile, Site::Appliance { daemon }));
     if !canvas.has("/usr/lib/systemd/system/dnsmasq.service", "DHCP, TFTP and DNS", "dnsmasq") {
         return;
     }
@@ -70,7 +71,12 @@ pub(super) fn configuration(profile: &Profile, site: Site) -> String {
 fn listening(profile: &Profile, site: Site) -> String {
     let address = profile.network.provisioning.address.addr();
     let place = match site {
-        Site::Appliance => format!("interface={PROVISIONING}\nuser=dnsmasq"),
+        // The daemon is told of leases and of files sent, by a script that need not be root's.
+        Site::Appliance { daemon: false } => format!("interface={PROVISIONING}\nuser=dnsmasq"),
+        Site::Appliance { daemon: true } => format!(
+            "interface={PROVISIONING}\nuser=dnsmasq\ndhcp-script={}\ndhcp-scriptuser=dnsmasq",
+            provd::DHCP_SCRIPT
+        ),
         Site::Own => format!("listen-address={address}"),
     };
     format!(
@@ -91,7 +97,7 @@ fn names(profile: &Profile, site: Site) -> String {
             let servers: String = servers.iter().map(|server| format!("\nserver={server}")).collect();
             format!("no-resolv{servers}")
         }
-        (None, Site::Appliance) => format!("resolv-file={COLLECTED_DNS}"),
+        (None, Site::Appliance { .. }) => format!("resolv-file={COLLECTED_DNS}"),
         (None, Site::Own) => "# Upstream servers are those of /etc/resolv.conf.".to_owned(),
     };
     format!(
@@ -123,7 +129,7 @@ fn authoritative(profile: &Profile, site: Site) -> String {
         None => "option:router".to_owned(),
     };
     let leases = match site {
-        Site::Appliance => format!("dhcp-leasefile={STATE}/dnsmasq/leases\n"),
+        Site::Appliance { .. } => format!("dhcp-leasefile={STATE}/dnsmasq/leases\n"),
         Site::Own => String::new(),
     };
     format!(

@@ -23,6 +23,10 @@ pub enum Fault {
     Accounts { path: ImagePath, line: usize },
     #[error("user '{name}': the distribution has an account or group of that name")]
     AccountTaken { name: String },
+    #[error("the daemon's account '{name}': the distribution uses that name or the id {id}")]
+    DaemonAccountTaken { name: &'static str, id: u32 },
+    #[error("the image is to boot, and the appliance's daemon is not at hand")]
+    NoDaemon,
     #[error("kernel {kernel} has no initrd {initrd}")]
     NoInitrd { kernel: ImagePath, initrd: ImagePath },
     #[error("/boot has no vmlinuz-*, though the profile asks for the kernel {package}")]
@@ -74,6 +78,10 @@ impl Remedy for Fault {
             Fault::NoMedia { installer } | Fault::ArmedWithoutMedia { installer, .. } => Some(format!(
                 "give [installer.{installer}] its medium (`iso` or `netboot` with url or path, and sha256) and build again"
             )),
+            Fault::NoDaemon => Some("run ./provbuild, which builds it beside the tool".to_owned()),
+            Fault::DaemonAccountTaken { .. } => {
+                Some("exclude the package that makes the account, with distribution.exclude".to_owned())
+            }
             Fault::NoUnit { .. }
             | Fault::Unreadable { .. }
             | Fault::Accounts { .. }

@@ -18,6 +18,7 @@ mod media;
 mod network;
 mod nftables;
 mod nginx;
+mod provd;
 mod ssh;
 mod storage;
 #[cfg(test)]
@@ -37,6 +38,8 @@ pub use error::{Fault, RenderError};
 /// Where the appliance keeps what must outlive its system disk: a mounted state disk, or a directory of the root where
 /// there is none.
 const STATE: &str = "/var/lib/provbuild";
+/// File inside the image that names the digest of its tree; `build` writes it, last of all.
+pub const IMAGE_DIGEST: &str = "/usr/lib/provbuild/image-digest";
 /// Where the appliance serves the boot tree from.
 const SERVED: &str = "/srv/provbuild";
 
@@ -66,6 +69,8 @@ pub struct Request<'a> {
     pub media: &'a BTreeMap<String, InstallerFiles>,
     /// Who is installed by the boot tree beside the image. The image itself arms nobody.
     pub armed: &'a Armed,
+    /// The appliance's daemon, a program file. An image that is to boot must have it.
+    pub daemon: Option<&'a [u8]>,
 }
 
 /// Everything that configuration adds.
@@ -86,18 +91,23 @@ pub struct Rendered {
 /// # Errors
 /// Every file that is missing, unreadable or defined twice.
 pub fn render(profile: &Profile, request: &Request<'_>) -> Result<Rendered, RenderError> {
-    let Request { base, ids, epoch, .. } = request;
+    let Request { base, ids, epoch, daemon, .. } = request;
     let mut canvas = canvas::Canvas::new(base, profile.distribution.kernel.is_some());
     identity::render(&mut canvas, profile);
-    accounts::render(&mut canvas, profile, *epoch);
+    // First whether it is there: its account and what others say to it depend on that.
+    let daemon = provd::is_wanted(&mut canvas, *daemon);
+    accounts::render(&mut canvas, profile, *epoch, daemon.is_some());
     storage::render(&mut canvas, ids);
     network::render(&mut canvas, profile);
     ssh::render(&mut canvas, profile);
     nftables::render(&mut canvas, profile);
-    let boot = boot_tree::render(&mut canvas, profile, request);
+    let boot = boot_tree::render(&mut canvas, profile, request, daemon.is_some());
     media::render(&mut canvas, profile);
-    dnsmasq::render(&mut canvas, profile);
-    nginx::render(&mut canvas, profile);
+    dnsmasq::render(&mut canvas, profile, daemon.is_some());
+    nginx::render(&mut canvas, profile, daemon.is_some());
+    if let Some(program) = daemon {
+        provd::render(&mut canvas, profile, program);
+    }
     let esp = boot_chain::render(&mut canvas, profile, ids);
     units::render(&mut canvas);
     extra_files(&mut canvas, profile);

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{Digest, ImagePath, Mode, Owner};
+use crate::vocab::{Digest, Hasher, ImagePath, Mode, Owner};
 
 pub use contents::{Contents, Layered, MemoryContents};
 pub use overlay::{Change, Conflict, Overlay};
@@ -206,6 +206,33 @@ impl Tree {
         Ok(())
     }
 
+    /// Identity of the whole tree: every path in its order with kind, mode, owner, extended attributes and content.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Hasher::new();
+        for (path, node) in &self.nodes {
+            hasher.field(path.as_str().as_bytes());
+            let (kind, what): (&[u8], Vec<u8>) = match &node.kind {
+                Kind::Directory => (b"directory", Vec::new()),
+                Kind::File(content) => (b"file", content.digest.as_bytes().to_vec()),
+                Kind::HardLink { target } => (b"hard link", target.as_str().into()),
+                Kind::Symlink { target } => (b"symlink", target.as_str().into()),
+                Kind::CharDevice { major, minor } => (b"char device", format!("{major}:{minor}").into()),
+                Kind::BlockDevice { major, minor } => (b"block device", format!("{major}:{minor}").into()),
+                Kind::Fifo => (b"fifo", Vec::new()),
+            };
+            hasher.field(kind);
+            hasher.field(&what);
+            for number in [node.mode.bits(), node.owner.uid, node.owner.gid, node.xattrs.len() as u32] {
+                hasher.update(&number.to_le_bytes());
+            }
+            for (name, value) in &node.xattrs {
+                hasher.field(name.as_bytes());
+                hasher.field(value);
+            }
+        }
+        hasher.finish()
+    }
+
     /// Sum of the sizes of all regular files, in bytes; hard links count once.
     pub fn content_size(&self) -> u64 {
         self.nodes
@@ -238,6 +265,32 @@ mod tests {
 
         tree.insert(path("/var/log"), Node::directory());
         assert_eq!(tree.check(), Err(TreeFault::Orphan { path: path("/var/log") }));
+    }
+
+    #[test]
+    fn every_part_of_a_node_counts_in_the_digest() {
+        let path = ImagePath::literal("/etc/x");
+        let with = |node: Node| {
+            let mut tree = Tree::new();
+            tree.insert_with_parents(path.clone(), node);
+            tree.digest()
+        };
+        let file = || Node::file(Content::of(b"x"));
+        let mut attributes = file();
+        attributes.xattrs.insert("security.capability".to_owned(), vec![1]);
+        let all = [
+            with(file()),
+            with(Node::file(Content::of(b"y"))),
+            with(file().with_mode(Mode::SECRET)),
+            with(file().with_owner(Owner { uid: 880, gid: 880 })),
+            with(attributes),
+            with(Node::symlink("x")),
+            with(Node::directory()),
+            Tree::new().digest(),
+        ];
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert_eq!(with(file()), with(file()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::project::Project;
+use crate::common::project::{self, Project};
 use crate::{digests, judge};
 
 /// Processes that run a program, by /proc.
@@ -31,6 +31,7 @@ fn net_a_build_killed_at_any_moment_leaves_the_store_and_out_intact() {
     let command = || {
         let mut command = Command::new(&program);
         command.args(["build", "profile.toml", "--store", "store"]).current_dir(&project.directory);
+        command.env("PROVBUILD_PROVD", project::daemon());
         command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
         command
     };

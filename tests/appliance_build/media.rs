@@ -84,8 +84,12 @@ fn net_baked_media_are_in_the_image_and_only_the_armed_node_installs_beside_it()
     cut(raw_path, 2, &part);
     fs::remove_file(&raw).unwrap();
     let inside = |path: &str| judge("e2fsprogs", "debugfs", &["-R", &format!("cat {path}"), part_path]);
-    let script = inside("/srv/provbuild/http/nodes/52-54-00-aa-00-01.ipxe");
-    assert!(script.contains("not armed") && !script.contains("kernel "), "{script}");
+    // No script that could install, whoever is armed beside it: the daemon gives them, and it arms nobody.
+    for gone in ["http/nodes", "http/grub/nodes", "http/seed"] {
+        let said = inside(&format!("/srv/provbuild/{gone}"));
+        assert!(said.contains("File not found"), "{gone}: {said}");
+    }
+    assert!(!inside("/etc/provbuild/provd.json").contains("armed"));
     assert!(inside("/srv/provbuild/http/media/noble/vmlinuz").contains("stand-in for a kernel"));
     let into = project.directory.join("dumped.iso");
     let dump = format!("dump /srv/provbuild/http/media/noble/noble.iso {}", into.display());

@@ -20,6 +20,13 @@ mac = "52:54:00:aa:00:02"
 address = "10.10.1.22"
 "#;
 
+/// The appliance's daemon, that `scripts/build-provd` puts beside the tool.
+pub(crate) fn daemon() -> PathBuf {
+    let daemon = Path::new(env!("CARGO_BIN_EXE_provbuild")).with_file_name("provd-amd64");
+    assert!(daemon.exists(), "{} is missing: run scripts/build-provd", daemon.display());
+    daemon
+}
+
 pub(crate) struct Project {
     pub(crate) directory: PathBuf,
     pub(crate) name: &'static str,

@@ -97,9 +97,12 @@ impl Appliance {
         machine.wait_for("login:", BOOT);
         machine.wait_for_ssh(&self.key, LOGIN);
         // `--wait` ends when the boot has; the exit status only repeats what is printed.
-        let state =
-            machine.ssh(&self.key, "systemctl is-system-running --wait; systemctl --failed --plain --no-legend; true");
-        if state.as_deref() != Ok("running\n") {
+        // A service that is started again and again is no failed one: the daemon is asked for by name.
+        let state = machine.ssh(
+            &self.key,
+            "systemctl is-system-running --wait; systemctl --failed --plain --no-legend; systemctl is-active provd.service; true",
+        );
+        if state.as_deref() != Ok("running\nactive\n") {
             let journal = machine.ssh(&self.key, "sudo journalctl --boot --priority=warning --no-pager | tail -n 60");
             panic!("the system does not run as it should: {state:?}\n{}", journal.unwrap_or_else(|error| error));
         }
@@ -147,6 +150,7 @@ fn vm_the_appliance_boots_and_serves_its_nodes() {
     let script = String::from_utf8(client.http("http://10.10.1.1/nodes/52-54-00-aa-00-01.ipxe").unwrap()).unwrap();
     assert!(script.starts_with("#!ipxe\n# node1 "), "{script}");
     client.http("http://10.10.1.1/nodes/52-54-00-aa-00-99.ipxe").unwrap_err();
+    the_daemon_is_there(appliance, &machine, &client);
 
     // The medium that the appliance was told to fetch: its own unit has fetched and verified it onto the state, and both
     // servers follow the links to it.
@@ -180,6 +184,39 @@ fn vm_the_appliance_boots_and_serves_its_nodes() {
         let log = machine.ssh(&appliance.key, "sudo journalctl --boot --no-pager --grep=52-54-00-aa-00-02.ipxe");
         log.is_ok_and(|log| log.contains("GET /nodes/52-54-00-aa-00-02.ipxe") && log.contains(" 200 "))
     });
+}
+
+/// provd runs as it should, says to the site which image it is, and says nothing of that to the nodes.
+fn the_daemon_is_there(appliance: &Appliance, machine: &Machine<'_>, client: &Client<'_>) {
+    let ssh = |command: &str| machine.ssh(&appliance.key, command).unwrap_or_else(|error| panic!("{command}: {error}"));
+    assert_eq!(ssh("systemctl is-active provd.service provbuild-certificate.service nginx.service | uniq"), "active\n");
+    assert_eq!(ssh("systemctl show --property=NRestarts provd.service"), "NRestarts=0\n");
+    let sockets = "nodes.sock root www-data 660\nweb.sock root www-data 660\nlocal.sock root provd 660\ndhcp.sock dnsmasq root 600\n";
+    assert_eq!(ssh("cd /run/provd && stat -c '%n %U %G %a' nodes.sock web.sock local.sock dhcp.sock"), sockets);
+    let state = "drwx------ provd\n-rw------- root\ndrwxr-xr-x provd\n";
+    let paths = "/var/lib/provbuild/provd /var/lib/provbuild/tls/key.pem /run/provbuild/grub-nodes";
+    assert_eq!(ssh(&format!("sudo stat -c '%A %U' {paths}")), state);
+    assert_eq!(ssh("sudo -u nobody cat /etc/provbuild/provd.json > /dev/null 2>&1 || echo refused"), "refused\n");
+    eprintln!("{}", ssh("systemd-analyze security --no-pager provd.service | tail -n 1").trim());
+
+    // The site: page and API by TLS, and the image is the manifest's.
+    let digest = appliance.manifest.image_digest.to_string();
+    assert_eq!(ssh("cat /usr/lib/provbuild/image-digest").trim(), digest);
+    let health = machine.page("/healthz").unwrap();
+    assert!(health.contains(&digest), "{health}");
+
+    // The nodes: their own paths, and nothing else, whatever address they ask for.
+    for path in ["api/v1/nodes", "healthz", "metrics", "login"] {
+        client.http(&format!("http://{SERVER}/{path}")).unwrap_err();
+    }
+    let uplink = ssh("ip -4 -o addr show dev uplink | awk '{sub(\"/.*\", \"\", $4); print $4; exit}'");
+    for address in [SERVER, uplink.trim()] {
+        let refused = client.tls(address);
+        assert!(refused.is_err(), "a node reaches the page at {address}: {refused:?}");
+    }
+    // GRUB's scripts are the daemon's as well: nobody is armed, so there is none, and the first one goes on without.
+    client.tftp(SERVER, "grub/nodes/52-54-00-aa-00-01.cfg").unwrap_err();
+    assert!(!client.tftp(SERVER, "grub/grub.cfg").unwrap().is_empty());
 }
 
 #[test]

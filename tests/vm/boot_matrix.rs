@@ -111,7 +111,9 @@ impl Served {
         let armed = Armed::of(profile.inventory.nodes.iter().filter(install).map(|node| node.mac));
         let base = Base { tree: &pack.tree, contents: &pack };
         let ids = DiskIds::derive(&Digest::of(b"boot matrix"));
-        let request = Request { base, ids: &ids, epoch: Epoch(1_760_000_000), media: &media, armed: &armed };
+        // The tree beside the image is what is served here: static, and without a daemon.
+        let daemon = Some(&b"stands for the daemon"[..]);
+        let request = Request { base, ids: &ids, epoch: Epoch(1_760_000_000), media: &media, armed: &armed, daemon };
         let rendered = render::render(&profile, &request).unwrap_or_else(|error| panic!("{error}"));
 
         let directory = project.directory.join("boot");

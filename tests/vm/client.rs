@@ -113,6 +113,17 @@ impl<'a> Client<'a> {
         std::fs::read(&local).map_err(|error| format!("tftp {server} {name}: {error}"))
     }
 
+    /// Asks for the management page by TLS, by way of the appliance.
+    pub(crate) fn tls(&self, address: &str) -> Result<Vec<u8>, String> {
+        if address != "10.10.1.1" {
+            self.lab.run("ip", &["route", "replace", address, "via", "10.10.1.1", "dev", BRIDGE]);
+        }
+        let url = format!("https://{address}/");
+        let output = self.lab.try_run("curl", &["--silent", "--show-error", "--insecure", "--max-time", "10", &url]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(output.stdout) } else { Err(said) }
+    }
+
     /// Fetches a URL; anything but success is an error with the status.
     pub(crate) fn http(&self, url: &str) -> Result<Vec<u8>, String> {
         let output = self.lab.try_run("curl", &["--silent", "--show-error", "--fail", "--max-time", "60", url]);

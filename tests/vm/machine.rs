@@ -1,4 +1,5 @@
-//! A virtual machine in a lab: QEMU with UEFI or BIOS firmware, its console in a file, ssh through a forwarded port.
+//! A virtual machine in a lab: QEMU with UEFI or BIOS firmware, its console in a file, ssh and the management page through
+//! forwarded ports.
 //!
 //! KVM is used where a guest really runs under it (opening /dev/kvm proves nothing), else TCG: many times slower, so every
 //! deadline here is generous and every wait ends as soon as the console shows that the boot has failed. The machine never
@@ -54,7 +55,7 @@ pub(crate) enum Bus {
 /// What a network card is connected to.
 #[derive(Debug, Clone)]
 pub(crate) enum Link {
-    /// QEMU's user network with its DHCP server; the guest's ssh port is forwarded from the lab.
+    /// QEMU's user network with its DHCP server; the guest's ssh and https ports are forwarded from the lab.
     Uplink,
     /// A port of the lab's bridge.
     Tap(usize),
@@ -79,6 +80,7 @@ pub(crate) struct Machine<'a> {
     process: Child,
     pub(crate) console: PathBuf,
     ssh_port: u16,
+    https_port: u16,
     started: Instant,
     name: &'static str,
     user: &'static str,
@@ -148,7 +150,7 @@ impl<'a> Machine<'a> {
     pub(crate) fn start(lab: &'a Lab, spec: &Spec) -> Machine<'a> {
         let (name, directory) = (spec.name, &lab.directory);
         let console = directory.join(format!("{name}.console"));
-        let ssh_port = free_port();
+        let (ssh_port, https_port) = (free_port(), free_port());
         let mut command = lab.command("qemu-system-x86_64");
         let (accelerator, cpu) = if kvm_works() { ("kvm", "host") } else { ("tcg,thread=multi", "max") };
         let secure = spec.firmware == Firmware::SecureBoot;
@@ -197,7 +199,10 @@ impl<'a> Machine<'a> {
         }
         for (index, (link, mac)) in spec.nics.iter().enumerate() {
             let backend = match link {
-                Link::Uplink => format!("user,id=net{index},hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
+                Link::Uplink => {
+                    let forward = |port: u16, guest: u16| format!("hostfwd=tcp:127.0.0.1:{port}-:{guest}");
+                    format!("user,id=net{index},{},{}", forward(ssh_port, 22), forward(https_port, 443))
+                }
                 Link::Tap(port) => format!("tap,id=net{index},ifname=tap{port},script=no,downscript=no"),
             };
             // Without QEMU's own ROM (which is an iPXE) the firmware's PXE client runs, as it would on a server.
@@ -213,7 +218,7 @@ impl<'a> Machine<'a> {
             command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?));
         }
         let process = command.spawn().expect("nsenter cannot be run: install util-linux");
-        Machine { lab, process, console, ssh_port, started: Instant::now(), name, user: spec.user }
+        Machine { lab, process, console, ssh_port, https_port, started: Instant::now(), name, user: spec.user }
     }
 
     pub(crate) fn console_text(&self) -> String {
@@ -257,6 +262,17 @@ impl<'a> Machine<'a> {
             std::thread::sleep(Duration::from_millis(500));
         }
         eprintln!("{}: {what} after {} s", self.name, self.started.elapsed().as_secs());
+    }
+
+    /// What the management page answers to somebody on the uplink's side; `Err` where there is no answer, or no success.
+    pub(crate) fn page(&self, path: &str) -> Result<String, String> {
+        let url = format!("https://127.0.0.1:{}{path}", self.https_port);
+        let output =
+            self.lab.try_run("curl", &["--silent", "--show-error", "--fail", "--insecure", "--max-time", "60", &url]);
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(format!("{url}: {}", String::from_utf8_lossy(&output.stderr))),
+        }
     }
 
     /// Runs a command in the guest; `Err` has what ssh or the command said.

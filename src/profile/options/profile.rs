@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Fallback::{Absent, Derived, Required, Value};
 use super::{Kind, NONE, Spec, list, option, word};
+use crate::profile::control::{Duration, Webhook};
 use crate::profile::word::*;
 use crate::profile::{DhcpRange, DistributionName, OutputFormat};
 use crate::vocab::{ByteSize, Mode};
@@ -153,7 +154,7 @@ pub(super) static OPTIONS: &[Spec] = &[
     option(
         "network.uplink.allow-tcp",
         list(&Kind::Integer { low: 1, high: 65535 }),
-        Derived("the ssh port"),
+        Derived("the ssh port and 443, the management page"),
         "TCP ports open towards the site; everything else is dropped there.",
     ),
     option(
@@ -225,6 +226,31 @@ pub(super) static OPTIONS: &[Spec] = &[
         Kind::Flag,
         Value("true"),
         "Keep the nodes off the BMCs: the appliance forwards nothing to their addresses.",
+    ),
+    // control
+    option(
+        "control.arming",
+        word::<Duration>(),
+        Value("\"1h\""),
+        "From arming a node until it must have read its answers; then the arming is over.",
+    ),
+    option(
+        "control.silence",
+        word::<Duration>(),
+        Value("\"30min\""),
+        "Without a word from a node that installs, until it counts as stalled.",
+    ),
+    option(
+        "control.first-boot",
+        word::<Duration>(),
+        Value("\"30min\""),
+        "From the end of an installation until the installed system must have reported.",
+    ),
+    option(
+        "control.webhooks",
+        list(&word::<Webhook>()),
+        NONE,
+        "Where every change of a node's state is posted to, as JSON. Whoever holds the image can read these addresses.",
     ),
     // files
     option("files.<path>.text", word::<Text>(), Absent, "Content of a file that is added to the image."),

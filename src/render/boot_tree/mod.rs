@@ -13,8 +13,9 @@
 //! dnsmasq.conf nginx.conf nftables.conf README.md
 //! ```
 //!
-//! There are two of them. The invariant: the one inside the image arms nobody, whatever is asked for; only the one beside
-//! the image may hold scripts that install.
+//! There are two of them. The one inside the image holds no node's script and no answers: provd gives them there, by HTTP
+//! itself, and to TFTP by the directory that `tftp/grub/nodes` leads to. The invariant: the one inside the image arms nobody,
+//! whatever is asked for; only the one beside the image may hold scripts that install.
 
 mod readme;
 
@@ -27,7 +28,7 @@ use netboot::{
 };
 
 use super::canvas::Canvas;
-use super::{Fault, InstallerFiles, Request, SERVED, boot_chain, dnsmasq, nftables, nginx};
+use super::{Fault, InstallerFiles, Request, SERVED, boot_chain, dnsmasq, nftables, nginx, provd};
 use crate::profile::{Installer, Media, Profile};
 use crate::tree::{Change, Content, Node, Tree};
 use crate::vocab::ImagePath;
@@ -48,14 +49,14 @@ enum Place {
     Beside,
 }
 
-/// Renders both trees: the appliance's into its overlay, the other one as the result.
-pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, request: &Request<'_>) -> Tree {
+/// Renders both trees: the appliance's into its overlay, the other one as the result. `daemon`: whether provd answers there.
+pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, request: &Request<'_>, daemon: bool) -> Tree {
     let mut common = Tree::new();
     for root in ROOTS {
         common.insert(ImagePath::literal(&format!("/{root}")), Node::directory());
     }
     loaders(canvas, &mut common);
-    seeds(canvas, profile, &mut common);
+    entries(canvas, profile, &mut common);
     let mut installations = installations(canvas, profile);
     for node in profile.inventory.nodes.iter().filter(|node| request.armed.contains(node.mac)) {
         can_be_armed(canvas, profile, request, node);
@@ -64,13 +65,17 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, request: &Reque
 
     let mut served = common.clone();
     media(canvas, profile, request.media, Place::Image, &mut served);
-    scripts(canvas, profile, &installations, &Armed::none(), &mut served);
+    if daemon {
+        let scripts = ImagePath::literal("/tftp/grub/nodes");
+        served.insert_with_parents(scripts, Node::symlink(provd::GRUB_NODES));
+    }
     for (path, node) in served.iter().filter(|(path, _)| !path.is_root()) {
         let served = ImagePath::literal(&format!("{SERVED}{path}"));
         canvas.overlay.change(served, Change::Replace(node.clone()));
     }
 
     let mut beside = common;
+    seeds(canvas, profile, &mut beside);
     media(canvas, profile, request.media, Place::Beside, &mut beside);
     scripts(canvas, profile, &installations, request.armed, &mut beside);
     let own = [
@@ -162,6 +167,16 @@ fn can_be_armed(canvas: &mut Canvas<'_>, profile: &Profile, request: &Request<'_
     }
 }
 
+/// Every loader's first script: the same for all machines.
+fn entries(canvas: &mut Canvas<'_>, profile: &Profile, tree: &mut Tree) {
+    add(canvas, tree, "/http/boot.ipxe", entry_script(&profile.site().url()));
+    for root in ROOTS {
+        for path in GRUB_CONFIGURATIONS {
+            add(canvas, tree, &format!("/{root}/{path}"), grub_entry_script());
+        }
+    }
+}
+
 fn scripts(
     canvas: &mut Canvas<'_>,
     profile: &Profile,
@@ -170,12 +185,6 @@ fn scripts(
     tree: &mut Tree,
 ) {
     let server = profile.site().url();
-    add(canvas, tree, "/http/boot.ipxe", entry_script(&server));
-    for root in ROOTS {
-        for path in GRUB_CONFIGURATIONS {
-            add(canvas, tree, &format!("/{root}/{path}"), grub_entry_script());
-        }
-    }
     for node in &profile.inventory.nodes {
         let installation = installations.get(&node.mac).map(|(_, installation)| installation);
         let decision = Decision::of(Some(node), armed, installation);

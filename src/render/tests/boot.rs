@@ -65,7 +65,14 @@ fn the_image_arms_nobody_whoever_is_armed_beside_it() {
         let armed = Armed::of([mac(&profile, 0)]);
         let rendered = TestBase::new().render_armed(&profile, &files, &armed).unwrap();
         let inside = scripts(&rendered, &served(&rendered));
-        assert_eq!(inside.len(), 1 + 4 + 2 * 3, "{:?}", inside.keys());
+        // Every loader's first script, and no node's: those are the daemon's to give.
+        assert_eq!(inside.len(), 1 + 4, "{:?}", inside.keys());
+        let served = served(&rendered);
+        assert!(
+            !served.iter().any(|(path, _)| path.as_str().contains("/seed") || path.as_str().contains("http/nodes"))
+        );
+        let link = served.get(&ImagePath::literal("/tftp/grub/nodes")).map(|node| node.kind.clone());
+        assert_eq!(link, Some(Kind::Symlink { target: "/run/provbuild/grub-nodes".to_owned() }));
         assert_eq!(installing(&inside), Vec::<&str>::new());
         let nobody = TestBase::new().render_armed(&profile, &files, &Armed::none()).unwrap();
         assert_eq!(nobody.overlay, rendered.overlay);

@@ -2,6 +2,7 @@
 
 mod boot;
 mod checkers;
+mod front;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,8 @@ use crate::tree::{Kind, Layered};
 use crate::vocab::{Digest, ImagePath, Mode, Owner};
 
 const EPOCH: Epoch = Epoch(1_760_000_000);
+/// It is only copied.
+const DAEMON: &[u8] = b"the daemon, which is not text: \xff";
 
 fn ids() -> DiskIds {
     DiskIds::derive(&Digest::of(b"test"))
@@ -107,7 +110,7 @@ fn profile() -> Profile {
             uplink: Uplink {
                 mac: "00:50:56:00:00:01".parse().unwrap(),
                 addressing: Addressing::Dhcp,
-                allow_tcp: BTreeSet::from([22]),
+                allow_tcp: BTreeSet::from([22, 443]),
             },
             provisioning: Provisioning {
                 mac: "00:50:56:00:00:02".parse().unwrap(),
@@ -137,6 +140,7 @@ fn profile() -> Profile {
         outputs: BTreeSet::new(),
         files: BTreeMap::new(),
         inventory: Inventory { nodes: vec![one, node("node2", "ac:1f:6b:6c:5a:77", "10.10.1.22")] },
+        control: Control::default(),
     }
 }
 
@@ -244,7 +248,7 @@ impl TestBase {
         armed: &Armed,
     ) -> Result<Rendered, RenderError> {
         let base = Base { tree: &self.tree, contents: &self.contents };
-        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media, armed })
+        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media, armed, daemon: Some(DAEMON) })
     }
 }
 

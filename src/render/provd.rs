@@ -1,0 +1,260 @@
+//! provd: the appliance's daemon, what it is declared, its account's rights, and the units that run it.
+//!
+//! ```text
+//! /usr/bin/provd                          the program, static
+//! /etc/provbuild/provd.json               what the profile declares (netboot::Declared); root and the daemon read it
+//! /usr/lib/provbuild/dhcp-event           what dnsmasq runs at each lease and each file sent
+//! /run/provd/{nodes,web,local,dhcp}.sock  its doors, made by systemd: requests wait while it starts again
+//! /run/provbuild/grub-nodes/              GRUB's scripts of the nodes that install, for TFTP
+//! /var/lib/provbuild/provd/               its database, on the state disk
+//! /var/lib/provbuild/tls/                 key and certificate of the management page, made at the first boot
+//! ```
+//! Invariant: the daemon holds no privilege, and writes nowhere but in its own directories.
+
+use netboot::{DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite};
+
+use super::canvas::Canvas;
+use super::storage::STATE_UNIT;
+use super::{Fault, IMAGE_DIGEST, SERVED, STATE, nginx, units};
+use crate::profile::{Addressing, Profile};
+use crate::vocab::{Mode, Owner};
+
+pub(super) const ACCOUNT: &str = "provd";
+/// Of the user and the group: fixed, since what it owns on the state disk outlives the image. Distributions give ids from
+/// 999 downwards to packages' accounts.
+pub(super) const ID: u32 = 880;
+pub(super) const DHCP_SCRIPT: &str = "/usr/lib/provbuild/dhcp-event";
+/// Where TFTP finds GRUB's scripts.
+pub(super) const GRUB_NODES: &str = "/run/provbuild/grub-nodes";
+pub(super) const CERTIFICATE_UNIT: &str = "provbuild-certificate.service";
+const DIRECTORY_UNIT: &str = "provbuild-database.service";
+const PROGRAM: &str = "/usr/bin/provd";
+
+/// One of its doors: name, group and user that may knock, mode.
+struct Door {
+    name: &'static str,
+    what: &'static str,
+    user: &'static str,
+    group: &'static str,
+    mode: &'static str,
+}
+
+/// nginx's workers, whatever the distribution, are www-data's.
+const DOORS: [Door; 4] = [
+    Door { name: "nodes", what: "boot, seed and report, behind nginx", user: "root", group: "www-data", mode: "0660" },
+    Door { name: "web", what: "page and API, behind nginx", user: "root", group: "www-data", mode: "0660" },
+    Door { name: "local", what: "the command line", user: "root", group: ACCOUNT, mode: "0660" },
+    Door { name: "dhcp", what: "what dnsmasq tells", user: "dnsmasq", group: "root", mode: "0600" },
+];
+
+/// The program where the image is to have it. An image without a kernel may be a part of an appliance: it has the daemon
+/// where it has what the daemon stands behind.
+pub(super) fn is_wanted<'p>(canvas: &mut Canvas<'_>, program: Option<&'p [u8]>) -> Option<&'p [u8]> {
+    match program {
+        None if canvas.is_bootable() => {
+            canvas.faults.push(Fault::NoDaemon);
+            None
+        }
+        Some(_)
+            if !canvas.is_bootable()
+                && ["/usr/sbin/nginx", "/usr/sbin/dnsmasq"].iter().any(|path| canvas.resolve(path).is_none()) =>
+        {
+            None
+        }
+        program => program,
+    }
+}
+
+pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, program: &[u8]) {
+    canvas.file_with(PROGRAM, program, |node| node.with_mode(Mode::EXECUTABLE));
+    canvas.file_with(DECLARED_PATH, declared(profile), |node| {
+        node.with_mode(Mode::new(0o640)).with_owner(Owner { uid: 0, gid: ID })
+    });
+    canvas.file_with(DHCP_SCRIPT, format!("#!/bin/sh\nexec {PROGRAM} dhcp-event \"$@\"\n"), |node| {
+        node.with_mode(Mode::EXECUTABLE)
+    });
+    for door in &DOORS {
+        units::install(canvas, &format!("provd-{}.socket", door.name), &socket(door));
+    }
+    units::install(canvas, DIRECTORY_UNIT, &directory());
+    units::install(canvas, "provd.service", &service());
+    units::install(canvas, CERTIFICATE_UNIT, &certificate(profile));
+}
+
+fn declared(profile: &Profile) -> String {
+    let site = profile.site();
+    let installers = profile.installers.iter().map(|(name, installer)| {
+        (name.clone(), DeclaredInstaller { system: installer.system.clone(), medium: installer.medium.is_some() })
+    });
+    let declared = Declared {
+        format: Declared::FORMAT,
+        name: profile.name.clone(),
+        site: DeclaredSite {
+            server: site.server,
+            subnet: site.subnet,
+            domain: site.domain.to_owned(),
+            gateway: site.gateway,
+        },
+        inventory: profile.inventory.clone(),
+        installers: installers.collect(),
+        control: profile.control.clone(),
+    };
+    let mut text = serde_json::to_string_pretty(&declared).expect("what is declared has only string keys");
+    text.push('\n');
+    text
+}
+
+/// systemd makes the sockets before anybody needs them, and keeps them while the daemon is away.
+fn socket(door: &Door) -> String {
+    let Door { name, what, user, group, mode } = door;
+    format!(
+        "[Unit]
+Description=provd: {what}
+
+[Socket]
+ListenStream=/run/provd/{name}.sock
+FileDescriptorName={name}
+Service=provd.service
+SocketUser={user}
+SocketGroup={group}
+SocketMode={mode}
+DirectoryMode=0755
+Backlog=512
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+"
+    )
+}
+
+/// It looks at the clock every five seconds and tells systemd so: a daemon that hangs is started again.
+///
+/// The directory that its sandbox leaves writable is made by [`DIRECTORY_UNIT`]: systemd sets up the sandbox before any command of
+/// this unit, also before those that run as root, and refuses where the directory is not there.
+fn service() -> String {
+    let sockets: Vec<String> = DOORS.iter().map(|door| format!("provd-{}.socket", door.name)).collect();
+    let sockets = sockets.join(" ");
+    format!(
+        "[Unit]
+Description=provd: decides what each node boots, follows its installation
+Requires={sockets}
+Requires={DIRECTORY_UNIT}
+After={sockets} {DIRECTORY_UNIT} network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+WatchdogSec=120
+User={ACCOUNT}
+Group={ACCOUNT}
+ExecStart={PROGRAM} serve --image {IMAGE_DIGEST} --served {SERVED}/http --grub-nodes {GRUB_NODES}
+Restart=always
+RestartSec=1
+RuntimeDirectory=provbuild/grub-nodes
+RuntimeDirectoryMode=0755
+RuntimeDirectoryPreserve=restart
+UMask=0022
+MemoryMax=256M
+TasksMax=64
+LimitNOFILE=4096
+OOMScoreAdjust=-500
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ReadWritePaths={STATE}/provd
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateUsers=yes
+PrivateMounts=yes
+ProtectHostname=yes
+ProtectClock=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectProc=invisible
+ProcSubset=pid
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RemoveIPC=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}
+
+fn directory() -> String {
+    format!(
+        "[Unit]
+Description=Make the directory of provd's database
+Wants={STATE_UNIT}
+After={STATE_UNIT} var-lib-provbuild.mount
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/install -d -m 0700 -o {ACCOUNT} -g {ACCOUNT} {STATE}/provd
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}
+
+/// The certificate names the appliance; a key that is there is kept. nginx is told of the page only once there is a
+/// certificate: whatever happens to it, the nodes are served.
+fn certificate(profile: &Profile) -> String {
+    let name = &profile.appliance.hostname;
+    let address = match &profile.network.uplink.addressing {
+        Addressing::Static { address, .. } => format!(" --address {}", address.addr()),
+        Addressing::Dhcp => String::new(),
+    };
+    let (place, wanted) = (nginx::MANAGEMENT, nginx::MANAGEMENT_INCLUDED);
+    format!(
+        "[Unit]
+Description=Make the certificate of the management page
+Wants={STATE_UNIT}
+After={STATE_UNIT} var-lib-provbuild.mount
+Before=nginx.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+UMask=0077
+ExecStartPre=/usr/bin/install -d -m 0700 {STATE}/tls
+ExecStartPre=/usr/bin/install -d -m 0755 /run/provbuild
+ExecStart={PROGRAM} certificate --directory {STATE}/tls --name {name}{address}
+ExecStart=/usr/bin/ln -sfn {place} {wanted}
+NoNewPrivileges=yes
+ProtectHome=yes
+ProtectSystem=strict
+ReadWritePaths={STATE} /run
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateNetwork=yes
+CapabilityBoundingSet=CAP_DAC_OVERRIDE
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+MemoryDenyWriteExecute=yes
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}
