@@ -92,7 +92,7 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
                 handed.swap_remove(at).1
             }
         };
-        listening.spawn(listen(listener, router));
+        listening.spawn(listen(name, listener, router));
     }
     tokio::spawn(watch(Arc::clone(&app)));
     webhooks::start(Arc::clone(&app));
@@ -151,8 +151,12 @@ fn sockets_of_systemd() -> Vec<(String, UnixListener)> {
         .collect()
 }
 
-async fn listen(listener: UnixListener, router: Router) -> io::Result<()> {
-    axum::serve(listener, router).await
+/// Behind the local socket the kernel tells who connects.
+async fn listen(name: &str, listener: UnixListener, router: Router) -> io::Result<()> {
+    match name {
+        "local" => axum::serve(listener, router.into_make_service_with_connect_info::<admin::Peer>()).await,
+        _ => axum::serve(listener, router).await,
+    }
 }
 
 async fn watch(app: Shared) {
