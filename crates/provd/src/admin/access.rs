@@ -123,8 +123,8 @@ pub(super) fn log_out(store: &Store, session: &Token) -> Result<(), StoreError> 
 /// The programs' tokens, without the secret, which nobody knows any more.
 pub(super) fn tokens(store: &Store, now: Timestamp) -> Result<Vec<Holder>, StoreError> {
     store.read(|connection| {
-        let mut statement =
-            connection.prepare_cached("SELECT name, may_act, made, expires FROM access WHERE kind = 'token' ORDER BY name")?;
+        let mut statement = connection
+            .prepare_cached("SELECT name, may_act, made, expires FROM access WHERE kind = 'token' ORDER BY name")?;
         let mut rows = statement.query([])?;
         let mut holders = Vec::new();
         while let Some(row) = rows.next()? {
@@ -148,10 +148,7 @@ pub(super) fn revoke(store: &Store, name: &str) -> Result<bool, StoreError> {
 }
 
 /// [`Store::write`] with further kinds of error, after which nothing is written either.
-fn write<T>(
-    store: &Store,
-    work: impl FnOnce(&Transaction<'_>) -> Result<T, AccessError>,
-) -> Result<T, AccessError> {
+fn write<T>(store: &Store, work: impl FnOnce(&Transaction<'_>) -> Result<T, AccessError>) -> Result<T, AccessError> {
     let mut refused = None;
     let written = store.write(|transaction| {
         work(transaction).map_err(|error| match error {
@@ -190,12 +187,7 @@ fn add(transaction: &Transaction<'_>, kind: Kind, holder: &Holder, now: Timestam
     Ok(token)
 }
 
-fn find(
-    connection: &Connection,
-    kind: Kind,
-    secret: &Token,
-    now: Timestamp,
-) -> Result<Option<Holder>, StoreError> {
+fn find(connection: &Connection, kind: Kind, secret: &Token, now: Timestamp) -> Result<Option<Holder>, StoreError> {
     let holder = connection
         .prepare_cached("SELECT name, may_act, made, expires FROM access WHERE hash = ? AND kind = ?")?
         .query_row([secret.hash().as_str(), kind.name()], |row| Ok(holder_of(row)))

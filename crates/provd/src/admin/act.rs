@@ -80,7 +80,10 @@ pub(super) fn perform(
     match action {
         Action::Disarm => match registry.disarm(mac, actor, &reason, now)? {
             true => Ok(None),
-            false => Err(Failure::conflict(format!("{hostname} is {}: there is nothing to disarm", node.stored.state.name()))),
+            false => Err(Failure::conflict(format!(
+                "{hostname} is {}: there is nothing to disarm",
+                node.stored.state.name()
+            ))),
         },
         Action::Arm => Ok(Some(registry.arm(mac, actor, &reason, now)?)),
         Action::Reinstall => {

@@ -197,7 +197,9 @@ async fn csrf_in(request: Request) -> Result<(Request, Option<String>), Failure>
 /// A field whose value needs no decoding, as ours does not.
 fn field(form: &[u8], name: &str) -> Option<String> {
     let form = std::str::from_utf8(form).ok()?;
-    form.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, value)| value.to_owned())
+    form.split('&')
+        .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+        .map(|(_, value)| value.to_owned())
 }
 
 /// That a change comes from a page of this host: by the browser's word for it (Fetch Metadata, `Sec-Fetch-Site`), or where it

@@ -46,7 +46,10 @@ impl Failure {
     }
 
     pub(super) fn unauthorized() -> Self {
-        Failure::new(StatusCode::UNAUTHORIZED, "log in first: `provd login` on the appliance gives a link, `provd token create` a token")
+        Failure::new(
+            StatusCode::UNAUTHORIZED,
+            "log in first: `provd login` on the appliance gives a link, `provd token create` a token",
+        )
     }
 
     /// Counts and notes what was refused; to be called once for each request.

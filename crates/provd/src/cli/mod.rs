@@ -1,4 +1,10 @@
 //! Arguments and commands.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 the daemon cannot be reached.
+
+mod client;
+mod operate;
+mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,12 +19,18 @@ use crate::serve::{self, Options};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    daemon: operate::Daemon,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the daemon.
     Serve(Serve),
+    /// Prints the description of the API (OpenAPI 3.1).
+    Openapi,
+    #[command(flatten)]
+    Operate(operate::Operate),
 }
 
 #[derive(Debug, clap::Args)]
@@ -44,9 +56,14 @@ struct Serve {
 
 /// Parses the arguments, runs the command, says what went wrong.
 pub fn run() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command, daemon } = Arguments::parse();
     let result = match command {
         Command::Serve(arguments) => serve_command(arguments),
+        Command::Openapi => {
+            println!("{}", crate::admin::document());
+            Ok(())
+        }
+        Command::Operate(command) => return operate::run(&daemon, command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -90,9 +90,11 @@ pub(in crate::admin) async fn forget(
 pub(in crate::admin) fn forget_stranger(admin: &Admin, mac: &str, caller: &Caller) -> Result<(), Failure> {
     let none = || Failure::not_found("no such machine was seen");
     let mac: MacAddr = mac.parse().map_err(|_| none())?;
-    let gone = admin.app.registry.store().write(|transaction| {
-        Ok(transaction.execute("DELETE FROM pen WHERE mac = ?", [mac.to_string()])?)
-    })?;
+    let gone = admin
+        .app
+        .registry
+        .store()
+        .write(|transaction| Ok(transaction.execute("DELETE FROM pen WHERE mac = ?", [mac.to_string()])?))?;
     if gone == 0 {
         return Err(none());
     }

@@ -22,9 +22,7 @@ macro_rules! asset {
             name: $name,
             kind: $kind,
             text: include_str!(concat!("../assets/", $name)),
-            version: LazyLock::new(|| {
-                hex::encode(&Sha256::digest(include_bytes!(concat!("../assets/", $name)))[..8])
-            }),
+            version: LazyLock::new(|| hex::encode(&Sha256::digest(include_bytes!(concat!("../assets/", $name)))[..8])),
         }
     };
 }

@@ -121,7 +121,13 @@ fn installer(node: &NodeRow) -> Markup {
 }
 
 /// One node. `done` is what was just asked for.
-pub(super) fn node(detail: &NodeDetail, timeline: &[TimelineEntry], log: Option<&str>, caller: &Caller, done: &str) -> Markup {
+pub(super) fn node(
+    detail: &NodeDetail,
+    timeline: &[TimelineEntry],
+    log: Option<&str>,
+    caller: &Caller,
+    done: &str,
+) -> Markup {
     let row = &detail.node;
     html! {
         p.crumbs { a href="/" { "Nodes" } " / " (row.hostname) }
