@@ -13,7 +13,7 @@
 use std::fmt::Write as _;
 
 use crate::shell::quote;
-use crate::{DiskSelector, Node};
+use crate::{DiskSelector, Node, report};
 
 /// Stands in the documents where the disk's name will be. No device has this name.
 pub(crate) const PLACEHOLDER: &str = "/dev/provbuild-disk";
@@ -21,6 +21,8 @@ pub(crate) const PLACEHOLDER: &str = "/dev/provbuild-disk";
 pub(crate) const UEFI_PLACEHOLDER: &str = "provbuild-uefi";
 
 const SEARCH: &str = include_str!("disk_choice.sh");
+/// The line of it after which the reason is reported.
+const STOPS: &str = "    say \"STOPPED, nothing was erased: $1\"\n";
 /// Bytes of the unit in which sysfs counts a disk's size, whatever its own sectors are.
 const SECTOR: u64 = 512;
 
@@ -34,8 +36,8 @@ pub(crate) enum Told {
     Debian,
 }
 
-/// The script without what tells the installer.
-pub(crate) fn script(node: &Node, told: Told) -> String {
+/// The script without what tells the installer. Where there is a server to report to, it hears why the script stops.
+pub(crate) fn script(node: &Node, told: Told, reports: bool) -> String {
     let disk = node.disk.as_ref();
     let none = DiskSelector::default();
     let selector = disk.unwrap_or(&none);
@@ -60,7 +62,16 @@ pub(crate) fn script(node: &Node, told: Told) -> String {
     for (name, value) in wanted.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
         let _ = writeln!(script, "{name}={}", quote(value));
     }
-    script.push_str(SEARCH);
+    match reports {
+        false => script.push_str(SEARCH),
+        true => {
+            script.push_str(match told {
+                Told::Subiquity => report::UBUNTU_STOPPED,
+                Told::Debian => report::DEBIAN_STOPPED,
+            });
+            script.push_str(&SEARCH.replacen(STOPS, &format!("{STOPS}    stopped \"$1\"\n"), 1));
+        }
+    }
     script
 }
 
@@ -80,7 +91,7 @@ fn describe(selector: &DiskSelector) -> String {
 ///
 /// The name is the kernel's: it is the same until the next boot, and subiquity compares it with the device's own name. It
 /// probes the disks after this.
-pub(crate) fn for_subiquity(node: &Node) -> String {
+pub(crate) fn for_subiquity(node: &Node, reports: bool) -> String {
     // The placeholders are put together here, so that this text, itself a part of the file, has none.
     const TELL: &str = r#"
 file=$root/autoinstall.yaml
@@ -93,7 +104,7 @@ sed -e "s|^\([- ]*path: \)$mark\$|\1$found|" -e "s|^\([- ]*grub_device: \)provbu
 mv "$file.new" "$file" || stop "$file cannot be rewritten"
 grep -q "^[- ]*path: $found\$" "$file" || stop "$file does not name $found"
 "#;
-    script(node, Told::Subiquity) + TELL
+    script(node, Told::Subiquity, reports) + TELL
 }
 
 #[cfg(test)]

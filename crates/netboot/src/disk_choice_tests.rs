@@ -5,47 +5,16 @@ use std::path::Path;
 use std::process::Command;
 
 use super::*;
+use crate::tempdir::Folder;
 
 /// A machine as far as the script sees it: a folder.
 struct Machine {
-    root: tempdir::Folder,
-}
-
-/// The standard library has no temporary folders, and this crate needs none elsewhere.
-mod tempdir {
-    use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    pub(super) struct Folder(PathBuf);
-
-    impl Folder {
-        pub(super) fn new() -> Self {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("provbuild disk's choice {} {number}", std::process::id()));
-            std::fs::create_dir(&path).unwrap();
-            Folder(path)
-        }
-    }
-
-    impl std::ops::Deref for Folder {
-        type Target = Path;
-
-        fn deref(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
+    root: Folder,
 }
 
 impl Machine {
     fn new() -> Self {
-        let machine = Machine { root: tempdir::Folder::new() };
+        let machine = Machine { root: Folder::new() };
         machine.write("sys/class/net/lo/address", "00:00:00:00:00:00\n");
         machine.write("sys/class/net/eno1/address", "52:54:00:12:34:56\n");
         machine.write("proc/self/mountinfo", "22 1 0:21 / / rw - tmpfs tmpfs rw\n");
@@ -93,7 +62,7 @@ impl Machine {
         let answer = |shell: &[&str]| {
             let output = Command::new(shell[0])
                 .args(&shell[1..])
-                .args(["-c", &for_subiquity(&node_with(disk))])
+                .args(["-c", &for_subiquity(&node_with(disk), false)])
                 .env("PROVBUILD_ROOT", self.root.as_os_str())
                 .env("want_serial", "from the environment")
                 .output()
@@ -298,7 +267,7 @@ fn a_disk_whose_array_reaches_over_others_is_refused() {
     let many = machine();
     many.disk("sdaa", "65:160", 100, true, "");
     assert_eq!(many.choose(Some(&target)), Ok("/dev/sda".to_owned()));
-    let script = script(&node_with(Some(&target)), Told::Debian);
+    let script = script(&node_with(Some(&target)), Told::Debian, false);
     let run = |script: &str| {
         // As there it would wait for ever, the test only looks at what is said.
         let script = script.replace("while :; do sleep 60; done", "exit 1");
@@ -407,5 +376,5 @@ fn grub_goes_onto_the_esp_of_uefi_machines_only() {
 /// What the script edits is made of the same document, script and all: it must not find itself.
 #[test]
 fn the_script_has_no_placeholder() {
-    assert!(!for_subiquity(&node_with(None)).contains(PLACEHOLDER));
+    assert!(!for_subiquity(&node_with(None), false).contains(PLACEHOLDER));
 }

@@ -17,10 +17,13 @@ mod mac;
 mod netplan;
 mod preseed;
 mod release;
+mod report;
 mod seed;
 mod shell;
 pub mod suggest;
 mod system;
+#[cfg(test)]
+mod tempdir;
 
 pub use autoinstall::SeedDocuments;
 pub use cidata::{CidataError, cidata};

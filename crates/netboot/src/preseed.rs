@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use crate::disk_choice::{self, PLACEHOLDER, Told};
 use crate::seed::{SeedError, SeedFiles};
 use crate::shell::quote;
-use crate::{Addressing, FileSystem, Node, Partition, Site, Sizing, Storage, System};
+use crate::{Addressing, FileSystem, Node, Partition, Site, Sizing, Storage, System, report};
 
 const MB: u64 = 1_000_000;
 /// Megabytes of the EFI system partition.
@@ -27,11 +27,10 @@ pub(crate) fn files(
     site: &Site<'_>,
     report: Option<&str>,
 ) -> Result<SeedFiles, SeedError> {
-    let _ = report;
     Ok(vec![
-        ("early.sh", early(node, system)?),
-        ("late.sh", late(node, system, site)),
-        ("preseed.cfg", answers(node, system, site)?),
+        ("early.sh", early(node, system, report)?),
+        ("late.sh", late(node, system, site, report.is_some())),
+        ("preseed.cfg", answers(node, system, site, report.is_some())?),
     ])
 }
 
@@ -64,7 +63,7 @@ fn line<'a>(what: &'static str, value: &'a str) -> Result<&'a str, SeedError> {
     Err(SeedError::Preseed { what, value: value.to_owned(), reason })
 }
 
-fn answers(node: &Node, system: &System, site: &Site<'_>) -> Result<String, SeedError> {
+fn answers(node: &Node, system: &System, site: &Site<'_>, reports: bool) -> Result<String, SeedError> {
     let mut file = Answers(format!("# {}: answers for the installer of {}.\n", node.hostname, system.release));
     let name = node.hostname.as_str();
     file.heading("Language and keyboard");
@@ -123,7 +122,13 @@ fn answers(node: &Node, system: &System, site: &Site<'_>) -> Result<String, Seed
     file.heading("Disk: early.sh puts the name of the one that the node's selector matches in place of this one");
     file.set("partman-auto/disk", "string", PLACEHOLDER);
     file.set("grub-installer/bootdev", "string", PLACEHOLDER);
-    file.set("partman/early_command", "string", &run("early.sh", " || while :; do sleep 60; done"));
+    const WAIT: &str = " || while :; do sleep 60; done";
+    if reports {
+        file.set("preseed/early_command", "string", FETCH_ALL);
+        file.set("partman/early_command", "string", &format!("sh /tmp/early.sh{WAIT}"));
+    } else {
+        file.set("partman/early_command", "string", &run("early.sh", WAIT));
+    }
     file.set(
         "partman-auto/method",
         "string",
@@ -166,11 +171,18 @@ fn answers(node: &Node, system: &System, site: &Site<'_>) -> Result<String, Seed
     file.set("grub-installer/only_debian", "boolean", "true");
     file.set("grub-installer/with_other_os", "boolean", "false");
     file.set("cdrom-detect/eject", "boolean", "false");
-    file.set("preseed/late_command", "string", &run("late.sh", ""));
+    let late = if reports { "sh /tmp/late.sh".to_owned() } else { run("late.sh", "") };
+    file.set("preseed/late_command", "string", &late);
     file.set("finish-install/keep-consoles", "boolean", "true");
     file.set("finish-install/reboot_in_progress", "note", "");
     Ok(file.0)
 }
+
+/// Fetches both scripts right after the answers were read: with the first report the token in their URL ends. What is missing
+/// then stops the installation before the disk is touched.
+const FETCH_ALL: &str = "seed=$(debconf-get preseed/url); for file in late.sh early.sh; do \
+    fetch-url \"${seed%/*}/$file\" /tmp/$file || { sleep 5; fetch-url \"${seed%/*}/$file\" /tmp/$file; } || exit 1; \
+    done; sh /tmp/early.sh prepare";
 
 /// Fetches a script from beside the preseed file, and runs it. `preseed_fetch` knows where that is only after an include.
 fn run(script: &str, otherwise: &str) -> String {
@@ -196,13 +208,23 @@ fn parts(url: &str) -> Option<(&'static str, &str, &str)> {
 }
 
 /// Before the disk is touched.
-fn early(node: &Node, system: &System) -> Result<String, SeedError> {
+fn early(node: &Node, system: &System, report: Option<&str>) -> Result<String, SeedError> {
     let mut script = "#!/bin/sh\n".to_owned();
-    for command in &system.early_commands {
-        // A command that fails ends the installation; the line in preseed.cfg then waits.
-        let _ = writeln!(script, "sh -c {} || exit 1", quote(command));
+    if let Some(url) = report {
+        script.push_str(&report::prepare_debian(url));
+        script.push_str("sh /run/provbuild/report step 'partman: looks for the disk' || :\n");
     }
-    script.push_str(&disk_choice::script(node, Told::Debian));
+    for (index, command) in system.early_commands.iter().enumerate() {
+        // A command that fails ends the installation; the line in preseed.cfg then waits.
+        let tells = report.map_or(String::new(), |_| {
+            format!("sh /run/provbuild/report failed 'early command {} of the profile has failed' || :; ", index + 1)
+        });
+        let _ = match tells.as_str() {
+            "" => writeln!(script, "sh -c {} || exit 1", quote(command)),
+            tells => writeln!(script, "sh -c {} || {{ {tells}exit 1; }}", quote(command)),
+        };
+    }
+    script.push_str(&disk_choice::script(node, Told::Debian, report.is_some()));
     let (bios, efi) = (recipe(&system.storage, Firmware::Bios)?, recipe(&system.storage, Firmware::Efi)?);
     let _ = write!(
         script,
@@ -215,6 +237,9 @@ debconf-set partman-auto/expert_recipe "$recipe" && debconf-set partman-auto/dis
         quote(&bios),
         quote(&efi)
     );
+    if report.is_some() {
+        script.push_str("sh \"$root/run/provbuild/report\" step \"partman: partitions $found\" || :\n");
+    }
     Ok(script)
 }
 
@@ -283,8 +308,14 @@ fn recipe(storage: &Storage, firmware: Firmware) -> Result<String, SeedError> {
 }
 
 /// With the new system at /target, before the installer's last words.
-fn late(node: &Node, system: &System, site: &Site<'_>) -> String {
+fn late(node: &Node, system: &System, site: &Site<'_>, reports: bool) -> String {
     let mut script = "#!/bin/sh\nset -e\n".to_owned();
+    if reports {
+        script.push_str(
+            "trap '[ $? = 0 ] || sh /run/provbuild/report failed \"the late commands have failed\" || :' EXIT\n\
+             sh /run/provbuild/report step 'late commands' || :\n",
+        );
+    }
     let mut write = |path: &str, mode: &str, text: &str| {
         let directory = path.rsplit_once('/').map_or("/", |(directory, _)| directory);
         let _ = writeln!(
@@ -337,6 +368,9 @@ printf %s {stanzas} | sed \"s/@NIC@/$nic/g\" >/target/etc/network/interfaces
     }
     for command in &system.late_commands {
         let _ = writeln!(script, "sh -c {}", quote(command));
+    }
+    if reports {
+        let _ = writeln!(script, "{}", report::first_boot(node));
     }
     script
 }

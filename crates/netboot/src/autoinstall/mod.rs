@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::netplan::Netplan;
 use crate::release::MirrorKey;
 use crate::seed::{SeedError, SeedFiles};
-use crate::{Account, Node, Program, Site, System, disk_choice, shell};
+use crate::{Account, Node, Program, Site, System, disk_choice, report, shell};
 
 /// The files of a NoCloud seed directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,23 +54,31 @@ impl SeedDocuments {
     /// # Errors
     /// A release that another program installs; a layout that this release's installer does not have.
     pub fn render(node: &Node, system: &System, site: &Site<'_>, report: Option<&str>) -> Result<Self, SeedError> {
-        let _ = report;
         let release = system.release;
         if release.traits().program != Program::Subiquity {
             return Err(SeedError::NoCloudInit { release });
         }
         let name = node.hostname.as_str();
-        let mut early_commands: Vec<&str> = system.early_commands.iter().map(String::as_str).collect();
+        let mut early_commands: Vec<&str> = Vec::new();
+        // First: what the profile does may fail, and that is told too.
+        let prepare = report.map(report::prepare_ubuntu);
+        early_commands.extend(prepare.as_deref());
+        early_commands.extend(system.early_commands.iter().map(String::as_str));
         // Last: nothing that the profile does may change which disk it finds.
-        let preflight = disk_choice::for_subiquity(node);
+        let preflight = disk_choice::for_subiquity(node, report.is_some());
         early_commands.push(&preflight);
         let mut late_commands: Vec<&str> = Vec::new();
         let kernel_command = kernel_command(&system.kernel_parameters);
         late_commands.extend(kernel_command.as_deref());
         late_commands.extend(system.late_commands.iter().map(String::as_str));
+        let first_boot = report.map(|_| report::first_boot(node));
+        late_commands.extend(first_boot.as_deref());
+        late_commands.extend(report.map(|_| report::UBUNTU_INSTALLED));
         let document = UserData {
             autoinstall: Autoinstall {
                 version: 1,
+                reporting: report
+                    .map(|endpoint| Reporting { provbuild: Reporter { kind: "webhook", endpoint, level: "INFO" } }),
                 refresh_installer: Refresh { update: false },
                 locale: &system.locale,
                 keyboard: Keyboard { layout: &system.keyboard.layout, variant: system.keyboard.variant.as_deref() },
@@ -82,6 +90,7 @@ impl SeedDocuments {
                 packages: &system.packages,
                 updates: "security",
                 early_commands,
+                error_commands: report.map(|_| [report::UBUNTU_FAILED]),
                 late_commands,
                 user_data: CloudConfig {
                     hostname: name,
@@ -125,12 +134,13 @@ struct UserData<'a> {
     autoinstall: Autoinstall<'a>,
 }
 
-/// In the order in which a person reads it. `reporting` (where the installer says how far it is) has its place after
-/// `version`.
+/// In the order in which a person reads it.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Autoinstall<'a> {
     version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reporting: Option<Reporting<'a>>,
     refresh_installer: Refresh,
     locale: &'a str,
     keyboard: Keyboard<'a>,
@@ -143,10 +153,27 @@ struct Autoinstall<'a> {
     packages: &'a [String],
     updates: &'static str,
     early_commands: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_commands: Option<[&'static str; 1]>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     late_commands: Vec<&'a str>,
     user_data: CloudConfig<'a>,
     shutdown: &'static str,
+}
+
+/// Where the installer says how far it is, by the name of the handler.
+#[derive(Serialize)]
+struct Reporting<'a> {
+    provbuild: Reporter<'a>,
+}
+
+/// A handler of curtin's (curtin/reporter/handlers.py, WebHookHandler). Below INFO are requests of the installer to itself.
+#[derive(Serialize)]
+struct Reporter<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    endpoint: &'a str,
+    level: &'static str,
 }
 
 /// The installer stays the one of the medium whose digest is known.
