@@ -89,6 +89,11 @@ impl<'a> Walk<'a> {
         Walk { registry: &app.registry, number, seed: None, report: None }
     }
 
+    /// The tokens that it was given.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        [&self.seed, &self.report].into_iter().flatten().map(Token::reveal).collect()
+    }
+
     fn from(&self) -> IpAddr {
         address(self.number)
     }
@@ -99,7 +104,7 @@ impl<'a> Walk<'a> {
         self.seed = Some(token_after(&answer.ipxe, "/seed/"));
     }
 
-    /// It reads its answers. The token for its reports is made here, as the answers of this daemon may not hold one yet.
+    /// It reads its answers.
     pub(crate) fn read_answers(&mut self) {
         let seed = self.registry.seed(self.seed.as_ref().unwrap(), "user-data", self.from(), Timestamp::now()).unwrap();
         self.report = Some(token_after(&seed.text, "/report/"));
@@ -124,7 +129,9 @@ impl<'a> Walk<'a> {
         self.report(Report::FirstBoot(FirstBoot {
             hostname: format!("node{}", self.number),
             address: self.from(),
-            ssh_host_keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExample root@node".to_owned()],
+            ssh_host_keys: vec![
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExample root@node".to_owned(),
+            ],
         }));
     }
 }

@@ -257,7 +257,7 @@ pub(in crate::admin) struct StrangerRow {
 impl From<Stranger> for StrangerRow {
     fn from(stranger: Stranger) -> Self {
         let stanza = Pen::stanza(&stranger);
-        let Stranger { mac, first_seen, last_seen, address, fingerprint, vendor, hostname } = stranger;
+        let Stranger { mac, first_seen, last_seen, address, fingerprint, vendor, hostname, .. } = stranger;
         let (mac, address) = (mac.to_string(), address.map(|address| address.to_string()));
         StrangerRow { mac, first_seen, last_seen, address, fingerprint, vendor, hostname, stanza }
     }
