@@ -67,7 +67,7 @@ fn text(admin: &Admin) -> Result<String, StoreError> {
     metric("refusals_total", "counter", "Requests refused since the start.", &one(refusals as f64));
     let outbox = count("SELECT count(*) FROM outbox")?.unwrap_or_default();
     metric("outbox", "gauge", "Changes that a webhook has not taken yet.", &one(outbox as f64));
-    let strangers = count("SELECT count(*) FROM pen")?.unwrap_or_default();
+    let strangers = admin.app.pen.all()?.len();
     metric("strangers", "gauge", "Machines seen that are in no inventory.", &one(strangers as f64));
     metric("watchers", "gauge", "Open streams of events.", &one(admin.watchers() as f64));
     metric("uptime_seconds", "gauge", "Since the start.", &one(STARTED.elapsed().as_secs() as f64));

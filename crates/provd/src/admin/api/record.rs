@@ -13,6 +13,7 @@ use crate::admin::Admin;
 use crate::admin::act::find;
 use crate::admin::auth::Caller;
 use crate::admin::failure::{ErrorBody, Failure, blocking};
+use crate::registry::Change;
 use crate::store::Audited;
 
 const LINES: usize = 100;
@@ -90,14 +91,10 @@ pub(in crate::admin) async fn forget(
 pub(in crate::admin) fn forget_stranger(admin: &Admin, mac: &str, caller: &Caller) -> Result<(), Failure> {
     let none = || Failure::not_found("no such machine was seen");
     let mac: MacAddr = mac.parse().map_err(|_| none())?;
-    let gone = admin
-        .app
-        .registry
-        .store()
-        .write(|transaction| Ok(transaction.execute("DELETE FROM pen WHERE mac = ?", [mac.to_string()])?))?;
-    if gone == 0 {
+    if !admin.app.pen.forget(mac)? {
         return Err(none());
     }
+    admin.app.registry.tell(Change::Pen { mac });
     tracing::info!(%mac, who = caller.actor.who, origin = caller.actor.origin, "a stranger is forgotten");
     Ok(())
 }
