@@ -160,8 +160,10 @@ function connected(state) {
   sign.textContent = { on: "live", off: "not live", lost: "connection lost" }[state];
   byId("lost").hidden = state !== "lost";
 }
+let stream = null;
 function watch() {
-  const source = new EventSource("/api/v1/events?after=" + last);
+  stream?.close();
+  const source = stream = new EventSource("/api/v1/events?after=" + last);
   const parsed = (event) => {
     if (event.lastEventId) last = Math.max(last, Number(event.lastEventId));
     return JSON.parse(event.data);
@@ -192,22 +194,31 @@ function watch() {
   source.addEventListener("reload", () => location.reload());
   source.onerror = async () => {
     source.close();
+    if (stream !== source) return;
     connected("lost");
     // Somebody whose session has ended does not wait for ever.
     try {
       const answer = await fetch("/api/v1/session");
       if (answer.status === 401) return location.assign("/login");
-      if (answer.ok && wait === 1000) {
+      if (answer.ok && wait === 1000 && stream === source) {
         wait = 2000;
         return watch();
       }
     } catch {
       // Not reachable: again later.
     }
-    setTimeout(watch, wait);
+    setTimeout(() => stream === source && watch(), wait);
     wait = Math.min(wait * 2, 10000);
   };
 }
+// A page that the browser keeps for the way back would keep its stream too, of the few that a browser opens to one host.
+addEventListener("pagehide", () => {
+  stream?.close();
+  stream = null;
+});
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
 function concerns(hostname, mac) {
   const path = decodeURIComponent(location.pathname);
   return path === "/nodes/" + hostname || path.toLowerCase() === "/nodes/" + mac;

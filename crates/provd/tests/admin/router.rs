@@ -1,7 +1,5 @@
 //! The page's and the API's answers, asked of the routers themselves.
 
-mod lab;
-
 use std::collections::BTreeSet;
 
 use axum::Router;
@@ -17,7 +15,7 @@ use provd::registry::Report;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use lab::{Lab, Walk, mac};
+use crate::lab::{Lab, Walk, mac};
 
 struct Site {
     lab: Lab,

@@ -2,9 +2,6 @@
 //!
 //! Needs chromium, chromedriver and nginx. Screenshots are kept in `CARGO_TARGET_TMPDIR/screenshots`.
 
-mod lab;
-mod webdriver;
-
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -20,8 +17,8 @@ use provd::registry::Report;
 use serde_json::json;
 use tower::ServiceExt as _;
 
-use lab::{Lab, Walk, mac};
-use webdriver::Browser;
+use crate::lab::{Lab, Walk, mac};
+use crate::webdriver::Browser;
 
 /// Ends with the test, whatever its end.
 struct Process(Child);
@@ -354,7 +351,7 @@ fn sandbox_browser_on_a_phone_by_keyboard_and_without_script() {
 
     // Another page's form, with the session's cookie: refused. So is ours without its token.
     let status = site.browser.eval_later(
-        "fetch('/nodes/node5/arm', {method: 'POST', body: new URLSearchParams({confirm: 'node5'})}).then(a => done(a.status))",
+        "fetch('/nodes/node5/arm', {method: 'POST', body: new URLSearchParams({confirm: 'node5'})}).then(a => done(a.status), e => done(String(e)))",
     );
     assert_eq!(status, json!(403));
     assert_eq!(app.registry.node(mac(5)).unwrap().stored.state.name(), "disk");

@@ -1,0 +1,6 @@
+//! The page and the API: asked of their routers, and looked at in a real browser.
+
+mod browser;
+mod lab;
+mod router;
+mod webdriver;
