@@ -43,6 +43,9 @@ pub struct DeclaredSite {
     pub subnet: Ipv4Net,
     pub domain: String,
     pub gateway: Option<Ipv4Addr>,
+    /// First and last address that DHCP gives to machines that are in no inventory.
+    #[serde(default)]
+    pub dynamic: Option<[Ipv4Addr; 2]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

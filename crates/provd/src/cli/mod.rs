@@ -1,4 +1,12 @@
 //! Arguments and commands.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 the daemon cannot be reached.
+
+mod certificate;
+mod client;
+mod dhcp_event;
+mod operate;
+mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,12 +21,23 @@ use crate::serve::{self, Options};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    daemon: operate::Daemon,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the daemon.
     Serve(Serve),
+    /// Prints the description of the API (OpenAPI 3.1).
+    Openapi,
+    #[command(flatten)]
+    Operate(operate::Operate),
+    /// Tells the daemon what dnsmasq calls its script for.
+    #[command(hide = true)]
+    DhcpEvent(dhcp_event::DhcpEvent),
+    /// Makes the appliance's TLS certificate, or keeps it, and prints its SHA-256 fingerprint.
+    Certificate(certificate::Certificate),
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,13 +59,27 @@ struct Serve {
     /// Where to make the sockets; without it systemd hands them over.
     #[arg(long)]
     sockets: Option<PathBuf>,
+    #[command(flatten)]
+    webhooks: crate::webhooks::Files,
 }
 
 /// Parses the arguments, runs the command, says what went wrong.
 pub fn run() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command, daemon } = Arguments::parse();
     let result = match command {
         Command::Serve(arguments) => serve_command(arguments),
+        Command::Openapi => {
+            println!("{}", crate::admin::document());
+            Ok(())
+        }
+        Command::Operate(command) => return operate::run(&daemon, command),
+        Command::DhcpEvent(call) => {
+            dhcp_event::run(&call);
+            Ok(())
+        }
+        Command::Certificate(arguments) => {
+            certificate::run(&arguments, jiff::Timestamp::now()).map_err(|error| error.into())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,7 +91,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve_command(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
-    let Serve { declared, database, image, served, grub_nodes, sockets } = arguments;
+    let Serve { declared, database, image, served, grub_nodes, sockets, webhooks } = arguments;
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("PROVD_LOG").unwrap_or_else(|_| "provd=info".into()),
@@ -69,5 +102,5 @@ fn serve_command(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .init();
     let places = Places { served, grub_nodes };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    Ok(runtime.block_on(serve::serve(Options { declared, database, image, places, sockets }))?)
+    Ok(runtime.block_on(serve::serve(Options { declared, database, image, places, sockets, webhooks }))?)
 }

@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{App, Shared};
 use crate::pen::Pen;
 use crate::registry::{Places, Registry};
-use crate::store::{Store, StoreError};
+use crate::store::{Claim, Store, StoreError};
 use crate::{admin, dhcp, nodes, webhooks};
 
 /// Time between two looks at the clock.
@@ -46,6 +46,7 @@ pub struct Options {
     pub places: Places,
     /// Where to make the sockets if systemd hands none over.
     pub sockets: Option<PathBuf>,
+    pub webhooks: webhooks::Files,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,9 +73,11 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         Some(path) => Some(read(path)?.trim().to_owned()),
         None => None,
     };
+    let _claim = Claim::of(&options.database)?;
     let store = Arc::new(Store::open(&options.database)?);
     let registry = Registry::open(declared, options.places.clone(), Arc::clone(&store), Timestamp::now())?;
-    let app: Shared = Arc::new(App { registry, pen: Pen::new(Arc::clone(&store)), image });
+    let pen = Pen::of_site(Arc::clone(&store), registry.declared());
+    let app: Shared = Arc::new(App { registry, pen, image });
 
     let fronts = [
         ("nodes", nodes::router(Arc::clone(&app))),
@@ -92,10 +95,13 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
                 handed.swap_remove(at).1
             }
         };
-        listening.spawn(listen(listener, router));
+        listening.spawn(listen(name, listener, router));
     }
     tokio::spawn(watch(Arc::clone(&app)));
-    webhooks::start(Arc::clone(&app));
+    // Nodes do not wait for receivers: without webhooks they are served all the same.
+    if let Err(error) = webhooks::start(&app, &options.webhooks) {
+        tracing::error!("no webhooks: {error}");
+    }
     // Outside systemd nobody listens.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(nodes = app.registry.declared().inventory.nodes.len(), "ready");
@@ -108,6 +114,7 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     };
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     app.registry.remember()?;
+    app.pen.flush(Timestamp::now())?;
     result
 }
 
@@ -151,8 +158,12 @@ fn sockets_of_systemd() -> Vec<(String, UnixListener)> {
         .collect()
 }
 
-async fn listen(listener: UnixListener, router: Router) -> io::Result<()> {
-    axum::serve(listener, router).await
+/// Behind the local socket the kernel tells who connects.
+async fn listen(name: &str, listener: UnixListener, router: Router) -> io::Result<()> {
+    match name {
+        "local" => axum::serve(listener, router.into_make_service_with_connect_info::<admin::Peer>()).await,
+        _ => axum::serve(listener, router).await,
+    }
 }
 
 async fn watch(app: Shared) {
@@ -163,6 +174,7 @@ async fn watch(app: Shared) {
         let app = Arc::clone(&app);
         let looked = tokio::task::spawn_blocking(move || {
             app.registry.tick(Timestamp::now())?;
+            app.pen.flush(Timestamp::now())?;
             if count % REMEMBER == 0 { app.registry.remember() } else { Ok(()) }
         });
         match looked.await {

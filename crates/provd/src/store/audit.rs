@@ -115,7 +115,28 @@ impl Audited {
             "SELECT seq, at, mac, hostname, who, origin, from_state, to_state, detail, why, hash FROM audit
              WHERE seq > ?1 AND (?2 IS NULL OR mac = ?2) ORDER BY seq LIMIT ?3",
         )?;
-        let mut rows = statement.query(params![after as i64, mac.map(|mac| mac.to_string()), limit as i64])?;
+        let after = after.min(i64::MAX as u64) as i64;
+        let mut rows = statement.query(params![after, mac.map(|mac| mac.to_string()), limit as i64])?;
+        let mut lines = Vec::new();
+        while let Some(row) = rows.next()? {
+            lines.push(Self::of(row)?);
+        }
+        Ok(lines)
+    }
+
+    /// Up to `limit` lines before the one numbered `before`, of one node or of all, newest first.
+    pub fn before(
+        connection: &Connection,
+        mac: Option<MacAddr>,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Audited>, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "SELECT seq, at, mac, hostname, who, origin, from_state, to_state, detail, why, hash FROM audit
+             WHERE seq < ?1 AND (?2 IS NULL OR mac = ?2) ORDER BY seq DESC LIMIT ?3",
+        )?;
+        let before = before.min(i64::MAX as u64) as i64;
+        let mut rows = statement.query(params![before, mac.map(|mac| mac.to_string()), limit as i64])?;
         let mut lines = Vec::new();
         while let Some(row) = rows.next()? {
             lines.push(Self::of(row)?);

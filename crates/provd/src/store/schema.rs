@@ -4,6 +4,8 @@
 //! once released; a new one is added. A database of a newer daemon is refused: after a rollback of the appliance the old daemon
 //! must not guess.
 
+use std::path::Path;
+
 use rusqlite::Connection;
 
 use super::StoreError;
@@ -80,8 +82,7 @@ CREATE TABLE pen (
     address     TEXT,
     fingerprint TEXT,                      -- DHCP option 55, numbers with commas
     vendor      TEXT,                      -- DHCP option 60
-    hostname    TEXT,                      -- DHCP option 12
-    seen_by     TEXT NOT NULL              -- 'dhcp' or 'boot'
+    hostname    TEXT                       -- DHCP option 12
 ) STRICT;
 
 -- Who may act: sessions of the page, tokens of programs, and codes that become a session once.
@@ -102,14 +103,15 @@ CREATE TABLE outbox (
     tries      INTEGER NOT NULL DEFAULT 0,
     next       TEXT NOT NULL
 ) STRICT;
+CREATE INDEX outbox_of_a_url ON outbox (url, id);
 "#];
 
 /// Brings the database to this version, in one transaction.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let taken: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let known = STEPS.len() as i64;
     if taken > known {
-        return Err(StoreError::Newer { taken, known });
+        return Err(StoreError::Newer { path: path.to_owned(), taken, known });
     }
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     for step in &STEPS[taken as usize..] {
