@@ -132,6 +132,23 @@ impl Pen {
         Ok(strangers)
     }
 
+    /// Forgets a machine until it is seen again; whether it was known.
+    ///
+    /// # Errors
+    /// The store cannot be read or written; the machine stays.
+    pub fn forget(&self, mac: MacAddr) -> Result<bool, StoreError> {
+        let mut memory = self.loaded()?;
+        if !memory.strangers.contains_key(&mac) {
+            return Ok(false);
+        }
+        self.store.write(|transaction| {
+            transaction.prepare_cached("DELETE FROM pen WHERE mac = ?")?.execute([mac.to_string()])?;
+            Ok(())
+        })?;
+        memory.strangers.remove(&mac);
+        Ok(true)
+    }
+
     /// Writes what has changed: a bounded number of rows, in one transaction, and none that was written a short time ago.
     ///
     /// # Errors
@@ -234,15 +251,13 @@ impl Stranger {
         let Sighting { address, fingerprint, vendor, hostname } = seen;
         self.last_seen = self.last_seen.max(now);
         self.address = address.or(self.address);
-        let numbers = fingerprint.as_deref().map(|text| {
-            text.chars().filter(|c| c.is_ascii_digit() || *c == ',').take(FINGERPRINT).collect::<String>()
-        });
+        let numbers = fingerprint
+            .as_deref()
+            .map(|text| text.chars().filter(|c| c.is_ascii_digit() || *c == ',').take(FINGERPRINT).collect::<String>());
         let text = |text: &Option<String>| text.as_deref().map(|text| printable(text, TEXT));
-        for (known, new) in [
-            (&mut self.fingerprint, numbers),
-            (&mut self.vendor, text(vendor)),
-            (&mut self.hostname, text(hostname)),
-        ] {
+        for (known, new) in
+            [(&mut self.fingerprint, numbers), (&mut self.vendor, text(vendor)), (&mut self.hostname, text(hostname))]
+        {
             if let Some(new) = new.filter(|new| !new.is_empty()) {
                 *known = Some(new);
             }
@@ -275,8 +290,7 @@ impl Stranger {
         let mut rows = statement.query([])?;
         let mut strangers = Vec::new();
         while let Some(row) = rows.next()? {
-            let mut kept =
-                Kept::new(parsed(&row.get::<_, String>(0)?)?, parsed(&row.get::<_, String>(1)?)?).stranger;
+            let mut kept = Kept::new(parsed(&row.get::<_, String>(0)?)?, parsed(&row.get::<_, String>(1)?)?).stranger;
             kept.last_seen = parsed(&row.get::<_, String>(2)?)?;
             kept.address = row.get::<_, Option<String>>(3)?.as_deref().map(parsed).transpose()?;
             (kept.fingerprint, kept.vendor, kept.hostname) = (row.get(4)?, row.get(5)?, row.get(6)?);
@@ -315,7 +329,8 @@ impl Taken {
         }));
         // Behind the last node is where people go on; the gaps before it come after that.
         let behind = self.addresses.iter().rev().map(|address| address.to_bits() + 1);
-        let (first, last) = self.subnet.map_or((1, 0), |(network, broadcast)| (network + 1, broadcast.saturating_sub(1)));
+        let (first, last) =
+            self.subnet.map_or((1, 0), |(network, broadcast)| (network + 1, broadcast.saturating_sub(1)));
         let mut next = behind.clone().find(|next| (first..=last).contains(next)).unwrap_or(first);
         let mut wrapped = next == first;
         for stranger in strangers {

@@ -51,13 +51,22 @@ fn sightings_of_one_machine_come_together_and_outlive_the_daemon() {
     assert!(!pen.note(mac(3), &lease, START).unwrap(), "a node is no stranger");
     pen.flush(START).unwrap();
     let before = pen.all().unwrap();
-    assert_eq!(Pen::stanza(&before[0]), "# Seen from 2027-01-15T08:00:00Z to 2027-01-15T08:00:02Z, at 10.10.1.78; \
+    assert_eq!(
+        Pen::stanza(&before[0]),
+        "# Seen from 2027-01-15T08:00:00Z to 2027-01-15T08:00:02Z, at 10.10.1.78; \
         calls itself: Blade7.example; vendor: PXEClient:Arch:00007\n[[node]]\nhostname = \"blade7\"\nmac = \"02:00:00:00:00:07\"\n\
-        address = \"10.10.1.201\"\n# install = \"NAME OF AN INSTALLER\"\n");
+        address = \"10.10.1.201\"\n# install = \"NAME OF AN INSTALLER\"\n"
+    );
     drop(pen);
 
     let pen = open(&directory, &site);
     assert_eq!(pen.all().unwrap(), before);
+    drop(pen);
+    let pen = open(&directory, &site);
+    assert!(pen.forget(mac(7)).unwrap() && !pen.forget(mac(7)).unwrap());
+    assert_eq!((pen.all().unwrap(), rows(&pen)), (vec![], 0));
+    pen.note(mac(7), &lease, START).unwrap();
+    pen.flush(START).unwrap();
     drop(pen);
     // It has become a node.
     let mut site = site;

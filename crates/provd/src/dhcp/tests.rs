@@ -54,9 +54,13 @@ fn leases_and_files() {
 
 #[test]
 fn only_scripts_of_nodes_count_as_read() {
-    for path in
-        ["/a/grub/nodes/x.cfg", "/a/grub/grub.cfg", "grub/nodes/52-54-00-00-00-01.cfg", "/nodes/52-54-00-00-00-01.cfg", ""]
-    {
+    for path in [
+        "/a/grub/nodes/x.cfg",
+        "/a/grub/grub.cfg",
+        "grub/nodes/52-54-00-00-00-01.cfg",
+        "/nodes/52-54-00-00-00-01.cfg",
+        "",
+    ] {
         assert_eq!(node_script(path), None, "{path}");
     }
     assert_eq!(unmapped("::ffff:10.10.1.21".parse().unwrap()), "10.10.1.21".parse::<IpAddr>().unwrap());

@@ -66,9 +66,11 @@ pub(super) fn taken(transaction: &Transaction<'_>, id: i64) -> Result<(), StoreE
 }
 
 pub(super) fn postpone(transaction: &Transaction<'_>, id: i64, tries: u32, next: Timestamp) -> Result<(), StoreError> {
-    transaction
-        .prepare_cached("UPDATE outbox SET tries = ?, next = ? WHERE id = ?")?
-        .execute(params![tries, next.to_string(), id])?;
+    transaction.prepare_cached("UPDATE outbox SET tries = ?, next = ? WHERE id = ?")?.execute(params![
+        tries,
+        next.to_string(),
+        id
+    ])?;
     Ok(())
 }
 
@@ -79,8 +81,7 @@ pub(super) fn keep_only(transaction: &Transaction<'_>, urls: &[String]) -> Resul
 }
 
 pub(super) fn waiting(connection: &Connection) -> Result<u64, StoreError> {
-    let count: i64 =
-        connection.prepare_cached("SELECT count(*) FROM outbox")?.query_row([], |row| row.get(0))?;
+    let count: i64 = connection.prepare_cached("SELECT count(*) FROM outbox")?.query_row([], |row| row.get(0))?;
     Ok(count as u64)
 }
 

@@ -10,8 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use crate::harness::PROVD;
 
 fn certificate(directory: &Path, more: &[&str]) -> (bool, String) {
-    let output =
-        Command::new(PROVD).args(["certificate", "--directory"]).arg(directory).args(more).output().unwrap();
+    let output = Command::new(PROVD).args(["certificate", "--directory"]).arg(directory).args(more).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(said).unwrap().trim().to_owned())
 }

@@ -187,7 +187,8 @@ fn killed_at_any_moment() {
         let audit = lab.audit();
         for number in 10..10 + NODES {
             let mac = mac(number);
-            let mut steps = audit[already..].iter().filter(|line| line.line.mac == mac).map(|line| line.line.to.as_str());
+            let mut steps =
+                audit[already..].iter().filter(|line| line.line.mac == mac).map(|line| line.line.to.as_str());
             // Where it was when this worker began; no line tells of it again.
             let mut last = audit[..already].iter().rfind(|line| line.line.mac == mac).map_or("", |line| &line.line.to);
             for (_, state) in said.states.iter().filter(|(of, _)| *of == mac) {

@@ -2,8 +2,8 @@
 
 mod certificate;
 mod crash;
-mod dnsmasq;
 mod damage;
+mod dhcp_event;
 mod harness;
 mod receiver;
 mod webhooks;

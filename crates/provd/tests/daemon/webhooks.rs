@@ -14,7 +14,8 @@ use crate::receiver::{Act, Receiver};
 
 #[test]
 fn every_line_arrives_in_order_whatever_the_receiver_does() {
-    let troubled = Receiver::start(&[Act::Fail, Act::Take, Act::Redirect, Act::Take, Act::Close, Act::Take, Act::Hang], None);
+    let troubled =
+        Receiver::start(&[Act::Fail, Act::Take, Act::Redirect, Act::Take, Act::Close, Act::Take, Act::Hang], None);
     let dead = Receiver::start(&[Act::Hang; 100], None);
     let good = Receiver::start(&[], None);
     let urls = [&troubled, &dead, &good].map(|receiver| format!("http://127.0.0.1:{}/a/secret-path", receiver.port));
