@@ -132,17 +132,21 @@ impl Pen {
         Ok(strangers)
     }
 
-    /// Forgets a machine until it is seen again; whether it was known. The disk follows at the next [`Pen::flush`].
+    /// Forgets a machine until it is seen again; whether it was known.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read or written; the machine stays.
     pub fn forget(&self, mac: MacAddr) -> Result<bool, StoreError> {
         let mut memory = self.loaded()?;
-        let known = memory.strangers.remove(&mac).is_some();
-        if known {
-            memory.gone.insert(mac);
+        if !memory.strangers.contains_key(&mac) {
+            return Ok(false);
         }
-        Ok(known)
+        self.store.write(|transaction| {
+            transaction.prepare_cached("DELETE FROM pen WHERE mac = ?")?.execute([mac.to_string()])?;
+            Ok(())
+        })?;
+        memory.strangers.remove(&mac);
+        Ok(true)
     }
 
     /// Writes what has changed: a bounded number of rows, in one transaction, and none that was written a short time ago.

@@ -62,6 +62,12 @@ fn sightings_of_one_machine_come_together_and_outlive_the_daemon() {
     let pen = open(&directory, &site);
     assert_eq!(pen.all().unwrap(), before);
     drop(pen);
+    let pen = open(&directory, &site);
+    assert!(pen.forget(mac(7)).unwrap() && !pen.forget(mac(7)).unwrap());
+    assert_eq!((pen.all().unwrap(), rows(&pen)), (vec![], 0));
+    pen.note(mac(7), &lease, START).unwrap();
+    pen.flush(START).unwrap();
+    drop(pen);
     // It has become a node.
     let mut site = site;
     site.inventory.nodes[0].mac = mac(7);

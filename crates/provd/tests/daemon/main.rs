@@ -3,7 +3,7 @@
 mod certificate;
 mod crash;
 mod damage;
-mod dnsmasq;
+mod dhcp_event;
 mod harness;
 mod receiver;
 mod webhooks;
