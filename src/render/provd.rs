@@ -16,7 +16,7 @@ use netboot::{DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite};
 use super::canvas::Canvas;
 use super::storage::STATE_UNIT;
 use super::{Fault, IMAGE_DIGEST, SERVED, STATE, nginx, units};
-use crate::profile::{Addressing, Profile};
+use crate::profile::{Addressing, Dhcp, Profile};
 use crate::vocab::{Mode, Owner};
 
 pub(super) const ACCOUNT: &str = "provd";
@@ -94,6 +94,10 @@ fn declared(profile: &Profile) -> String {
             subnet: site.subnet,
             domain: site.domain.to_owned(),
             gateway: site.gateway,
+            dynamic: match &profile.network.provisioning.dhcp {
+                Dhcp::Authoritative { range: Some(range), .. } => Some([range.first, range.last]),
+                _ => None,
+            },
         },
         inventory: profile.inventory.clone(),
         installers: installers.collect(),
