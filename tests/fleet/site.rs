@@ -111,7 +111,8 @@ impl Site {
         let (work, bridge) = (self.places.work.clone(), self.bridge.clone());
         for line in [
             "link set lo up".to_owned(),
-            format!("link add {bridge} type bridge"),
+            // Without an address of its own a bridge takes the lowest of its ports', another one as cables are plugged in.
+            format!("link add {bridge} address 02:00:00:00:00:01 type bridge"),
             format!("addr add {SERVER}/16 dev {bridge}"),
             format!("link set {bridge} up"),
         ] {
