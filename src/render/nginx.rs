@@ -115,6 +115,15 @@ fn server_with(profile: &Profile, locations: &str) -> String {
     )
 }
 
+/// Statuses that nginx gives where a request does not reach provd.
+const REFUSALS: [(u16, &str); 5] = [
+    (400, "this is no request"),
+    (413, "the body is too long"),
+    (414, "the path is too long"),
+    (502, "provd does not answer: try again"),
+    (504, "provd does not answer in time: try again"),
+];
+
 /// What provd answers. Kernels and media stay files.
 ///
 /// A fault in a place with secrets is not logged here, since the line would show the request; provd logs what reaches it.
@@ -136,28 +145,46 @@ location {path} {{
 "
         )
     };
+    // What nginx refuses by itself has provd's form.
+    let refusals: String = REFUSALS
+        .iter()
+        .map(|(status, error)| {
+            format!(
+                "
+error_page {status} @{status};
+location @{status} {{
+\tdefault_type application/json;
+\treturn {status} '{{\"error\":\"{error}\"}}\\n';
+}}
+"
+            )
+        })
+        .collect();
     // Whoever asks whether nginx lives asks for this: no fault to log.
     let root = "\nlocation = / {\n\treturn 404;\n}\n".to_owned();
     [
+        refusals,
         root,
         place("/nodes/", "1k", false),
         place("/grub/nodes/", "1k", false),
         place("/seed/", "1k", true),
-        // A failed installation sends its log.
-        place("/report/", "1m", true),
+        // A failed installation sends its log: provd itself says that it is too long.
+        place("/report/", "2m", true),
     ]
     .concat()
 }
 
 /// The page and the API. They are for the site: the nodes' network is refused by its addresses, beside the packet filter.
 ///
-/// The page's events are one answer without an end, so nothing is gathered before it is passed on.
+/// The page's events are one answer without an end, so nothing is gathered before it is passed on; with HTTP/2 any number of
+/// pages share one connection, of which a browser opens six. (Newer releases of nginx would rather read `http2 on`, that older
+/// ones do not know.)
 fn management(profile: &Profile) -> String {
     let provisioning = profile.network.provisioning.address;
     let (address, subnet) = (provisioning.addr(), provisioning.trunc());
     // A kernel without IPv6 would refuse the second line, and nginx would not start.
     let without = profile.appliance.kernel_parameters.iter().any(|parameter| parameter == "ipv6.disable=1");
-    let ipv6 = if without { "" } else { "\tlisten [::]:443 ssl default_server;\n" };
+    let ipv6 = if without { "" } else { "\tlisten [::]:443 ssl http2 default_server;\n" };
     let tls = format!(
         "\tssl_certificate {STATE}/tls/certificate.pem;
 \tssl_certificate_key {STATE}/tls/key.pem;
@@ -166,7 +193,7 @@ fn management(profile: &Profile) -> String {
     );
     format!(
         "server {{
-\tlisten 443 ssl default_server;
+\tlisten 443 ssl http2 default_server;
 {ipv6}{tls}\tssl_session_cache shared:management:1m;
 \tssl_session_tickets off;
 \tdeny {subnet};

@@ -183,20 +183,22 @@ fn sandbox_no_secret_of_a_request_reaches_nginx_logs() {
              $(node $server//seed/./{TOKEN}/x) $(node $server/x/../../seed/{TOKEN}) $(node -X 'BAD METHOD' $server/seed/{TOKEN}) \
              $(node -H \"X: $long\" $server/report/{TOKEN}) $(node $server/{TOKEN}) $(node -H 'Content-Length: z' $server/report/{TOKEN})
          echo broken: $(node $server/seed/{TOKEN}/garbage) $(node $server/seed/{TOKEN}/vanish) $(node --max-time 1 $server/seed/{TOKEN}/slow)
+         echo form: $(curl -s --interface 10.10.1.21 --data-binary @big $server/seed/{TOKEN}/user-data)
          echo page: $(site -o /dev/null $page/login/{TOKEN}) $(site -o /dev/null \"$page/login?code={TOKEN}\" --data-binary @big)
          mv /run/provd/nodes.sock /run/provd/nodes.away; mv /run/provd/web.sock /run/provd/web.away
          echo down: $(node $server/seed/{TOKEN}/user-data) $(node -d x $server/report/{TOKEN}) $(node $server/nodes/52-54-00-aa-00-01.ipxe) \
              $(site \"$page/login?code={TOKEN}\" -o /dev/null)"
     );
     let said = front.run(&script);
-    insta::assert_snapshot!(said, @r"
+    insta::assert_snapshot!(said, @r#"
     well: 200 200
     large: 413 413 413
     bad: 400 400 400 414 200 200 400 400 400 404 400
     broken: 000 502 000
+    form: {"error":"the body is too long"}
     page: 200 413
     down: 502 502 502 502
-    ");
+    "#);
     let (access, error) = (front.read("access.log"), front.read("error.log"));
     for (name, log) in [("access.log", &access), ("error.log", &error)] {
         assert!(!log.to_lowercase().contains(&TOKEN.to_lowercase()), "{name}:\n{log}");

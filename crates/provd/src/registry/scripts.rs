@@ -1,6 +1,6 @@
 //! GRUB's scripts of the nodes that install, as files: TFTP has nobody who could decide at each request.
 //!
-//! Only nodes that may install have a file; without one GRUB's first script goes on to the machine's own disk. The file of a
+//! Only nodes that may install, and are started through GRUB, have a file; without one GRUB's first script goes on to the machine's own disk. The file of a
 //! node goes before its state says so on the disk: a daemon that is killed in between leaves a node that boots its own disk.
 
 use std::fs;
@@ -63,7 +63,8 @@ impl Scripts {
 }
 
 impl Registry {
-    /// Writes the script of a node that may install, with a token of its own.
+    /// Writes the script of a node that may install, with a token of its own. Only nodes whose firmware enforces Secure Boot are
+    /// started through GRUB: nobody else's script is where every machine of the network could read it.
     pub(super) fn publish(
         &self,
         memory: &BTreeMap<MacAddr, StoredNode>,
@@ -74,6 +75,9 @@ impl Registry {
             return Ok(());
         }
         let (Some(node), Some(stored)) = (self.declared_node(mac), memory.get(&mac)) else { return Ok(()) };
+        if !node.secure_boot {
+            return Ok(());
+        }
         let attempt = stored.state.attempt().filter(|attempt| boots_installer(&stored.state) && attempt.expires > now);
         let Some(attempt) = attempt else {
             self.scripts.remove(mac);

@@ -44,7 +44,7 @@ fn declared() -> Declared {
         "site": {"server": "10.10.1.1", "subnet": "10.10.1.0/24", "domain": "lab.example", "gateway": "10.10.1.1"},
         "inventory": {"nodes": [
             {"hostname": "node1", "mac": "52:54:00:00:00:01", "address": "10.10.1.21", "address6": null, "addresses": {},
-             "memory": null, "secure-boot": false, "install": "noble", "disk": null, "bmc": null, "roles": [], "dhcp-options": {}},
+             "memory": null, "secure-boot": true, "install": "noble", "disk": null, "bmc": null, "roles": [], "dhcp-options": {}},
             {"hostname": "node2", "mac": "52:54:00:00:00:02", "address": "10.10.1.22", "address6": null, "addresses": {},
              "memory": null, "secure-boot": false, "install": "noble", "disk": null, "bmc": null, "roles": [], "dhcp-options": {}}]},
         "installers": {"noble": {"medium": true, "system": {"release": "ubuntu-24.04", "locale": "C.UTF-8",

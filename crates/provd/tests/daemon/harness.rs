@@ -31,7 +31,7 @@ pub(crate) fn address(number: u8) -> Ipv4Addr {
 pub(crate) fn declared(nodes: u8, webhooks: &[String]) -> Declared {
     let node = |number: u8| {
         serde_json::json!({"hostname": format!("node{number}"), "mac": mac(number), "address": address(number),
-            "address6": null, "addresses": {}, "memory": null, "secure-boot": false, "install": "noble", "disk": null,
+            "address6": null, "addresses": {}, "memory": null, "secure-boot": true, "install": "noble", "disk": null,
             "bmc": null, "roles": [], "dhcp-options": {}})
     };
     let nodes: Vec<_> = (10..10 + nodes).map(node).collect();
