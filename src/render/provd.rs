@@ -136,6 +136,9 @@ WantedBy=sockets.target
 ///
 /// The directory that its sandbox leaves writable is made by [`DIRECTORY_UNIT`]: systemd sets up the sandbox before any command of
 /// this unit, also before those that run as root, and refuses where the directory is not there.
+///
+/// No `PrivateUsers=`: the kernel would give every person's socket as nobody's, and the audit log would not say who. GRUB's
+/// scripts go with the daemon (no `RuntimeDirectoryPreserve=`): one that has died arms nobody.
 fn service() -> String {
     let sockets: Vec<String> = DOORS.iter().map(|door| format!("provd-{}.socket", door.name)).collect();
     let sockets = sockets.join(" ");
@@ -151,6 +154,7 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 WatchdogSec=120
+TimeoutStartSec=infinity
 User={ACCOUNT}
 Group={ACCOUNT}
 ExecStart={PROGRAM} serve --image {IMAGE_DIGEST} --served {SERVED}/http --grub-nodes {GRUB_NODES}
@@ -158,7 +162,6 @@ Restart=always
 RestartSec=1
 RuntimeDirectory=provbuild/grub-nodes
 RuntimeDirectoryMode=0755
-RuntimeDirectoryPreserve=restart
 UMask=0022
 MemoryMax=256M
 TasksMax=64
@@ -172,7 +175,6 @@ ReadWritePaths={STATE}/provd
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
-PrivateUsers=yes
 PrivateMounts=yes
 ProtectHostname=yes
 ProtectClock=yes
@@ -201,11 +203,14 @@ WantedBy=multi-user.target
     )
 }
 
+/// A state disk that is there and cannot be mounted keeps the daemon from starting: with an empty database of its own on the
+/// system disk it would not know what it has installed. An appliance without such a disk goes on: a unit whose condition does
+/// not hold is no failure (systemd.service(5), `ExecCondition=`).
 fn directory() -> String {
     format!(
         "[Unit]
 Description=Make the directory of provd's database
-Wants={STATE_UNIT}
+Requires={STATE_UNIT}
 After={STATE_UNIT} var-lib-provbuild.mount
 
 [Service]

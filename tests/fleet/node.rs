@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
+use crate::KILLS;
 use crate::site::{Places, SERVER};
 use crate::wire::{self, Answer};
 
@@ -121,7 +123,11 @@ impl Node {
 
     fn install(&mut self, way: Way, report: &str) {
         let place = format!("/report/{report}");
-        for step in 0..6 {
+        // Until provd was killed often enough, so that every kill finds nodes on their way.
+        for step in 0.. {
+            if step >= 6 && self.places.kills.load(Ordering::Relaxed) >= KILLS {
+                break;
+            }
             let body = |kind: &str, step: u32| {
                 let time = 1_800_000_000.5 + f64::from(step);
                 let result = if kind == "finish" { ",\"result\":\"SUCCESS\"" } else { "" };
@@ -140,7 +146,6 @@ impl Node {
                     }
                 }
             }
-            // So that it is still on its way when provd is killed.
             std::thread::sleep(Duration::from_millis(700));
         }
         self.boots_its_own_disk();

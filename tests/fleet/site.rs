@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use provbuild::profile;
@@ -32,6 +34,8 @@ pub(crate) struct Places {
     pub(crate) sockets: PathBuf,
     /// Kernels, as nginx serves them.
     pub(crate) media: Vec<Medium>,
+    /// Times that provd was killed so far.
+    pub(crate) kills: Arc<AtomicUsize>,
 }
 
 pub(crate) struct Site {
@@ -96,7 +100,7 @@ impl Site {
         fs::set_permissions(work.join("dhcp-event"), fs::Permissions::from_mode(0o755)).unwrap();
         let bridge = text(&rendered, "/etc/dnsmasq.d/provbuild.conf");
         let bridge = bridge.lines().find_map(|line| line.strip_prefix("interface=")).unwrap().to_owned();
-        let places = Places { sockets: work.join("sockets"), work, media };
+        let places = Places { sockets: work.join("sockets"), work, media, kills: Arc::default() };
         Site { places, services: Vec::new(), provd: None, bridge, _directory: directory }
     }
 
