@@ -90,9 +90,10 @@ impl From<ArmError> for Failure {
         match error {
             ArmError::Store(error) => error.into(),
             ArmError::NoSuchNode(_) => Failure::not_found(error.to_string()),
-            ArmError::NoInstaller { .. } | ArmError::NoMedium { .. } | ArmError::Busy { .. } => {
-                Failure::conflict(error.to_string())
-            }
+            ArmError::NoInstaller { .. }
+            | ArmError::NoMediumDeclared { .. }
+            | ArmError::NoMedium { .. }
+            | ArmError::Busy { .. } => Failure::conflict(error.to_string()),
         }
     }
 }

@@ -101,6 +101,19 @@ fn nobody_installs_who_is_not_armed() {
 }
 
 #[test]
+fn a_medium_that_will_never_come_is_told_from_one_that_is_late() {
+    let mut lab = Lab::new();
+    fs::remove_file(lab.directory.path().join("served/media/noble/noble.iso")).unwrap();
+    let refused = |lab: &Lab| lab.open(START).arm(mac(1), &admin(), "test", START).unwrap_err().to_string();
+    let late = "the medium of installer 'noble' is not there yet: systemctl status provbuild-medium-noble";
+    assert_eq!(refused(&lab), late);
+    lab.declared.installers.get_mut("noble").unwrap().medium = false;
+    let never = "installer 'noble' has no medium: add `iso` or `netboot` to [installer.noble] in the profile and build the \
+                 appliance again";
+    assert_eq!(refused(&lab), never);
+}
+
+#[test]
 fn answers_are_handed_out_once_and_only_to_the_node() {
     let lab = Lab::new();
     let registry = lab.open(START);
