@@ -230,6 +230,12 @@ impl Shell {
         ] {
             text += &format!("  {title:<10} {value}\n");
         }
+        let refused = &detail["refused"];
+        if refused.is_object() {
+            let when = refused["at"].as_str().map(|at| ago(at, now)).unwrap_or_default();
+            let (reason, from) = (field(refused, "reason"), field(refused, "from"));
+            text += &format!("  {:<10} {reason} (asked from {from}, {when})\n", "refused");
+        }
         for key in detail["host-keys"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             text += &format!("  {:<10} {}\n", "host key", plain(key));
         }

@@ -27,7 +27,7 @@ use tokio::sync::broadcast;
 use crate::state::{Active, Disk, State, Transition, Unknown};
 use crate::store::{AuditLine, Audited, Grant, Store, StoreError, StoredNode};
 
-pub use boot::{BootAnswer, Seed};
+pub use boot::{BootAnswer, RefusedBoot, Seed};
 pub use operator::ArmError;
 pub use report::{FirstBoot, Outcome, Progress, Report, ReportKind};
 pub use scripts::Scripts;
@@ -108,6 +108,8 @@ pub struct NodeView {
     pub stored: StoredNode,
     /// Whether its installer's files are at hand.
     pub media_ready: bool,
+    /// Why it was not given its installer although it was armed, the last time, if that was since this daemon began.
+    pub refused: Option<RefusedBoot>,
 }
 
 /// Where things are.
@@ -134,6 +136,8 @@ pub struct Registry {
     /// When this daemon began to listen: silence before that says nothing.
     started: Timestamp,
     memory: Mutex<BTreeMap<MacAddr, StoredNode>>,
+    /// At most one for each declared node.
+    refusals: Mutex<BTreeMap<MacAddr, RefusedBoot>>,
     changes: broadcast::Sender<Change>,
 }
 
@@ -151,8 +155,9 @@ impl Registry {
         let memory = Mutex::new(remembered.into_iter().map(|node| (node.mac, node)).collect());
         let (changes, _) = broadcast::channel(BACKLOG);
         let scripts = Scripts::new(places.grub_nodes.clone());
+        let refusals = Mutex::default();
         let registry =
-            Registry { declared, by_mac, by_hostname, places, scripts, store, started: now, memory, changes };
+            Registry { declared, by_mac, by_hostname, places, scripts, store, started: now, memory, refusals, changes };
         registry.reconcile(now)?;
         Ok(registry)
     }
@@ -240,7 +245,7 @@ impl Registry {
         let declared = self.declared_node(stored.mac).cloned();
         let media_ready =
             declared.as_ref().and_then(|node| node.install.as_deref()).is_some_and(|i| self.media_ready(i));
-        NodeView { declared, stored: stored.clone(), media_ready }
+        NodeView { declared, stored: stored.clone(), media_ready, refused: self.last_refusal(stored.mac) }
     }
 
     fn installer_of(&self, node: &Node) -> Option<(&String, &DeclaredInstaller)> {

@@ -66,6 +66,7 @@ impl Registry {
         let lasts = SignedDuration::from_secs(self.declared.control.arming.min(i32::MAX as u64) as i64);
         let attempt = Attempt { number, installer: installer.to_owned(), expires: now + lasts };
         self.commit(&mut memory, mac, idle.arm(attempt.clone(), why), actor, now, |_| Ok(()))?;
+        self.forget_refusal(mac);
         self.publish(&memory, mac, now)?;
         Ok(attempt)
     }

@@ -114,6 +114,39 @@ fn a_medium_that_will_never_come_is_told_from_one_that_is_late() {
 }
 
 #[test]
+fn an_armed_node_that_does_not_install_is_told_why() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    let elsewhere: IpAddr = "10.10.1.99".parse().unwrap();
+    let refused = || registry.node(mac(1)).unwrap().refused.map(|refused| (refused.from, refused.reason));
+    // One that is not armed was refused nothing, whoever asks.
+    registry.boot(mac(1), elsewhere, START).unwrap();
+    assert_eq!(refused(), None);
+
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    let asks = |from: IpAddr, reason: netboot::Reason| {
+        let answer = registry.boot(mac(1), from, START).unwrap().unwrap();
+        assert!(!installs(&answer));
+        for script in [&answer.ipxe, &answer.grub] {
+            assert!(script.contains(&format!("({reason})")), "{script}");
+        }
+        assert_eq!(refused(), Some((from, reason)));
+    };
+    asks(elsewhere, netboot::Reason::OtherAddress);
+    assert_eq!(state(&registry, 1), "armed");
+    let iso = lab.directory.path().join("served/media/noble/noble.iso");
+    fs::rename(&iso, iso.with_extension("away")).unwrap();
+    asks(from(), netboot::Reason::NoMedium);
+    fs::rename(iso.with_extension("away"), &iso).unwrap();
+    while installs(&registry.boot(mac(1), from(), START).unwrap().unwrap()) {}
+    asks(from(), netboot::Reason::TooOften);
+
+    registry.disarm(mac(1), &admin(), "test", START).unwrap();
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    assert_eq!(refused(), None);
+}
+
+#[test]
 fn answers_are_handed_out_once_and_only_to_the_node() {
     let lab = Lab::new();
     let registry = lab.open(START);
