@@ -69,6 +69,7 @@ pub struct ReportedEvent {
     pub mac: MacAddr,
     pub hostname: String,
     pub attempt: u64,
+    /// When it came, by this daemon's clock.
     pub at: Timestamp,
     /// "start", "finish" or "note".
     pub kind: String,

@@ -82,6 +82,13 @@ fn state(registry: &Registry, last: u8) -> &'static str {
     registry.node(mac(last)).unwrap().stored.state.name()
 }
 
+/// Arms node 1 and lets it read its answers; its token for reports.
+fn installing(registry: &Registry, now: Timestamp) -> Token {
+    registry.arm(mac(1), &admin(), "test", now).unwrap();
+    let token = token_in(&registry.boot(mac(1), from(), now).unwrap().unwrap().ipxe, "/seed/");
+    token_in(&registry.seed(&token, "user-data", from(), now).unwrap().text, "/report/")
+}
+
 #[test]
 fn nobody_installs_who_is_not_armed() {
     let lab = Lab::new();
@@ -244,4 +251,23 @@ fn a_silent_installation_stalls_and_goes_on_when_it_is_heard_again() {
     let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
     // Two nodes declared; armed, booting, installing, stalled, installing, installed.
     assert_eq!(lines, 8);
+}
+
+#[test]
+fn a_timeline_is_in_the_order_in_which_it_came_whatever_the_node_s_clock_says() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    let report = installing(&registry, START);
+    // A battery that is empty, a clock that is set in the middle; the last one comes twice.
+    let said = [0, 1_900_000_000, 1_800_000_000, 1_800_000_000];
+    for (second, said) in (1..).zip(said) {
+        let at = Some(Timestamp::from_second(said).unwrap());
+        let name = format!("step-{said}");
+        let progress = Progress { kind: ReportKind::Start, name, text: String::new(), at, result: None };
+        registry.report(&report, Report::Progress(progress), from(), START + second.seconds()).unwrap();
+    }
+    let events = registry.events(mac(1), 10).unwrap();
+    let found: Vec<_> = events.iter().map(|event| (event.name.as_str(), event.at)).collect();
+    let at = |second: i64| START + second.seconds();
+    assert_eq!(found, [("step-0", at(1)), ("step-1900000000", at(2)), ("step-1800000000", at(3))]);
 }

@@ -55,12 +55,12 @@ CREATE TABLE events (
     id         INTEGER PRIMARY KEY,
     mac        TEXT NOT NULL,
     attempt    INTEGER NOT NULL,
-    at         TEXT NOT NULL,
+    at         TEXT NOT NULL,              -- when it came
     kind       TEXT NOT NULL,              -- 'start', 'finish' or 'note'
     name       TEXT NOT NULL,
     text       TEXT NOT NULL,
     result     TEXT,
-    digest     TEXT NOT NULL UNIQUE        -- of everything but the id: the same report again is the same event
+    digest     TEXT NOT NULL UNIQUE        -- of what the node said, with its time: the same again is the same event
 ) STRICT;
 CREATE INDEX events_of_a_node ON events (mac, id);
 CREATE INDEX events_of_an_attempt ON events (mac, attempt);
