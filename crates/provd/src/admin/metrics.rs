@@ -58,10 +58,10 @@ fn text(admin: &Admin) -> Result<String, StoreError> {
     let ready = registry.declared().installers.keys().filter(|name| registry.media_ready(name)).count();
     metric("installers", "gauge", "Installers that are declared.", &one(registry.declared().installers.len() as f64));
     metric("installers_ready", "gauge", "Installers whose files are at hand.", &one(ready as f64));
-    // Neither lines of the log nor events are ever removed.
+    // Lines of the log are never removed, and numbers of events are never used again.
     metric("transitions_total", "counter", "Changes of a node's state, ever.", &one(seq as f64));
     metric("audit_seq", "gauge", "Number of the audit log's last line.", &one(seq as f64));
-    let events = count("SELECT max(id) FROM events")?.unwrap_or_default();
+    let events = count("SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'")?.unwrap_or_default();
     metric("events_total", "counter", "Reports of installers that were stored, ever.", &one(events as f64));
     let refusals = REFUSALS.load(Ordering::Relaxed);
     metric("refusals_total", "counter", "Requests refused since the start.", &one(refusals as f64));

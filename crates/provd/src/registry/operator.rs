@@ -2,11 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use netboot::MacAddr;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Actor, Registry, ReportedEvent};
 use crate::state::Attempt;
 use crate::store::{Audited, StoreError};
+
+/// Attempts of one node whose events, log and tokens are kept. The audit log is kept whole.
+const ATTEMPTS_KEPT: u64 = 10;
 
 /// Why a node cannot be armed.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,9 @@ impl Registry {
             .map_err(|state| ArmError::Busy { hostname: hostname(), state: state.name() })?;
         let lasts = SignedDuration::from_secs(self.declared.control.arming.min(i32::MAX as u64) as i64);
         let attempt = Attempt { number, installer: installer.to_owned(), expires: now + lasts };
-        self.commit(&mut memory, mac, idle.arm(attempt.clone(), why), actor, now, |_| Ok(()))?;
+        self.commit(&mut memory, mac, idle.arm(attempt.clone(), why), actor, now, |transaction| {
+            forget_attempts(transaction, mac, (number + 1).saturating_sub(ATTEMPTS_KEPT))
+        })?;
         self.forget_refusal(mac);
         self.publish(&memory, mac, now)?;
         Ok(attempt)
@@ -124,4 +129,16 @@ impl Registry {
                 .optional()?)
         })
     }
+}
+
+/// Removes what a node's attempts before the one with this number have left.
+fn forget_attempts(transaction: &Transaction<'_>, mac: MacAddr, first: u64) -> Result<(), StoreError> {
+    for delete in [
+        "DELETE FROM events WHERE mac = ? AND attempt < ?",
+        "DELETE FROM logs WHERE mac = ? AND attempt < ?",
+        "DELETE FROM tokens WHERE mac = ? AND attempt < ?",
+    ] {
+        transaction.prepare_cached(delete)?.execute(params![mac.to_string(), first as i64])?;
+    }
+    Ok(())
 }

@@ -271,3 +271,23 @@ fn a_timeline_is_in_the_order_in_which_it_came_whatever_the_node_s_clock_says() 
     let at = |second: i64| START + second.seconds();
     assert_eq!(found, [("step-0", at(1)), ("step-1900000000", at(2)), ("step-1800000000", at(3))]);
 }
+
+#[test]
+fn what_old_attempts_left_goes_and_the_audit_log_stays() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    let count = |sql: &str| registry.store().read(|c| Ok(c.query_row(sql, [], |row| row.get::<_, i64>(0))?)).unwrap();
+    for attempt in 1..=13 {
+        let report = installing(&registry, START);
+        let failed = Report::Failed { reason: "test".to_owned(), log: Some(format!("log {attempt}")) };
+        registry.report(&report, failed, from(), START).unwrap();
+    }
+    for table in ["events", "logs", "tokens"] {
+        let oldest = count(&format!("SELECT min(attempt) FROM {table}"));
+        assert_eq!((oldest, count(&format!("SELECT count(DISTINCT attempt) FROM {table}"))), (4, 10), "{table}");
+    }
+    assert_eq!(registry.log(mac(1)).unwrap().as_deref(), Some("log 13"));
+    // Two nodes declared; armed, booting, installing, failed.
+    let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
+    assert_eq!(lines, 2 + 13 * 4);
+}

@@ -52,7 +52,7 @@ CREATE INDEX tokens_of_a_node ON tokens (mac, attempt);
 
 -- What installers report, for the timeline.
 CREATE TABLE events (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: it counts them, those that were removed as well
     mac        TEXT NOT NULL,
     attempt    INTEGER NOT NULL,
     at         TEXT NOT NULL,              -- when it came
