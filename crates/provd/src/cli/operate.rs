@@ -224,11 +224,14 @@ impl Shell {
             ("address", field(node, "address")),
             ("installer", field(node, "installer")),
             ("medium", if node["media-ready"] == true { "ready" } else { "not ready" }.to_owned()),
-            ("disk", field(&detail, "disk")),
+            ("disk", disk(&detail["disk"])),
             ("attempts", field(node, "attempts")),
             ("heard", node["heard"].as_str().map_or_else(|| "never".to_owned(), |at| ago(at, now))),
         ] {
             text += &format!("  {title:<10} {value}\n");
+        }
+        if let Some(until) = armed_until(&detail, now) {
+            text += &format!("  {:<10} {until}\n", "armed");
         }
         let refused = &detail["refused"];
         if refused.is_object() {
@@ -262,6 +265,9 @@ impl Shell {
             })
             .collect();
         text += &table(&["WHEN (UTC)", "ATTEMPT", "WHAT", "TEXT"], &rows);
+        if node["state"] == "failed" {
+            text += &format!("\nThe end of its installer's log: provd log {}\n", field(node, "hostname"));
+        }
         print(&text)
     }
 
@@ -276,10 +282,9 @@ impl Shell {
                     plain(hostname)
                 )));
             }
-            let disk = if detail["disk"].is_null() {
-                "its only disk".to_owned()
-            } else {
-                format!("the disk {}", field(&detail, "disk"))
+            let disk = match &detail["disk"] {
+                Value::Null => "its only disk".to_owned(),
+                selected => format!("the disk with {}", disk(selected)),
             };
             eprintln!(
                 "{} ({}, {}) is {}. At its next boot from the network everything on {disk} will be erased, and {} installed.",
@@ -306,9 +311,10 @@ impl Shell {
             return self.print_json(detail);
         }
         let node = &detail["node"];
-        let detail = node["detail"].as_str().filter(|detail| !detail.is_empty());
-        let detail = detail.map(|detail| format!(": {}", plain(detail))).unwrap_or_default();
-        print(&format!("{} is {}{detail}\n", field(node, "hostname"), field(node, "state")))
+        let until = armed_until(detail, Timestamp::now()).map(|until| format!(", {until}")).unwrap_or_default();
+        let said = node["detail"].as_str().filter(|said| !said.is_empty());
+        let said = said.map(|said| format!(": {}", plain(said))).unwrap_or_default();
+        print(&format!("{} is {}{said}{until}\n", field(node, "hostname"), field(node, "state")))
     }
 
     async fn audit(&self, node: Option<String>, after: Option<u64>, limit: u16) -> Result<(), Error> {
@@ -499,6 +505,21 @@ impl Shell {
             _ => format!("{}  stranger  {}\n", Timestamp::now().strftime("%Y-%m-%d %H:%M:%S"), text("mac")),
         })
     }
+}
+
+/// The disk that is installed on.
+fn disk(selected: &Value) -> String {
+    match selected.as_object() {
+        None => "the only one".to_owned(),
+        Some(keys) => keys.keys().map(|key| format!("{key} = {}", field(selected, key))).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// How long a node that is armed stays so; `None` for any other.
+fn armed_until(detail: &Value, now: Timestamp) -> Option<String> {
+    let armed = matches!(detail["node"]["state"].as_str()?, "armed" | "booting");
+    let expires = detail["attempt"]["expires"].as_str().filter(|_| armed)?;
+    Some(format!("until {} UTC ({})", time(expires), ago(expires, now)))
 }
 
 /// The address that leads out, as the kernel's routes have it: nothing is sent.

@@ -1,6 +1,7 @@
 //! The command line against a daemon of its own: what it prints, and its exit codes.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,18 @@ impl Daemon {
         Daemon { lab, child }
     }
 
+    /// What the second node is given.
+    fn as_node2(&self, path: &str) -> String {
+        let mut stream = UnixStream::connect(self.lab.directory.path().join("nodes.sock")).unwrap();
+        let address = crate::lab::address(2);
+        let head = format!("Host: x\r\nConnection: close\r\nX-Provbuild-Address: {address}\r\n\r\n");
+        write!(stream, "GET {path} HTTP/1.1\r\n{head}").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+        text
+    }
+
     /// Exit code, standard output, standard error.
     fn run(&self, line: &str) -> (i32, String, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_provd"))
@@ -62,7 +75,13 @@ fn commands_say_what_they_did_by_their_exit_code() {
     assert!(refused.2.contains("erases the disk of node1"), "{}", refused.2);
     let armed = daemon.run("arm node1 --yes --reason disk");
     assert_eq!((armed.0, armed.2.as_str()), (0, ""));
-    assert_eq!(armed.1, "node1 is armed: installs noble at its next network boot\n");
+    assert!(armed.1.starts_with("node1 is armed: installs noble at its next network boot, until 2"), "{}", armed.1);
+    assert!(armed.1.ends_with(" min)\n"), "{}", armed.1);
+    let shown = daemon.run("show node1").1;
+    assert!(shown.contains("\n  armed      until 2"), "{shown}");
+    assert!(shown.contains("\n  disk       serial = S3Z*, min-size = 200000000000\n"), "{shown}");
+    let other = daemon.run("show node2").1;
+    assert!(other.contains("\n  disk       the only one\n") && !other.contains("until"), "{other}");
     assert_eq!(daemon.run("arm node1 --yes").0, 1);
     assert_eq!(daemon.run("show node9").0, 3);
     assert_eq!(daemon.run("audit --verify").0, 0);
@@ -76,6 +95,20 @@ fn commands_say_what_they_did_by_their_exit_code() {
     assert_eq!(daemon.run("token revoke ci").0, 3);
     let nobody = daemon.run("nodes --socket /nonexistent/local.sock");
     assert_eq!((nobody.0, nobody.2.contains("does the daemon run")), (4, true));
+}
+
+#[test]
+fn a_failed_node_is_shown_with_the_way_to_its_log() {
+    let daemon = Daemon::start();
+    assert_eq!(daemon.run("arm node2 --yes").0, 0);
+    let script = daemon.as_node2("/nodes/52-54-00-00-00-02.ipxe");
+    let token = script.split("/seed/").nth(1).unwrap().get(..32).unwrap();
+    daemon.as_node2(&format!("/seed/{token}/user-data"));
+    assert!(!daemon.run("show node2").1.contains("provd log"));
+    // What installs, and is given up, has failed.
+    assert_eq!(daemon.run("disarm node2").0, 0);
+    let shown = daemon.run("show node2").1;
+    assert!(shown.ends_with("provd log node2\n"), "{shown}");
 }
 
 #[test]
