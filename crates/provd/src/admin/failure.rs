@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::AccessError;
-use super::metrics;
+use crate::app;
 use crate::registry::ArmError;
 use crate::store::StoreError;
 
@@ -55,7 +55,7 @@ impl Failure {
     /// Counts and notes what was refused; to be called once for each request.
     pub(super) fn noted(self) -> Self {
         if self.status.is_client_error() {
-            metrics::count_refusal();
+            app::count_refusal();
         }
         self
     }

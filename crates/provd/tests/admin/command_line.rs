@@ -42,15 +42,14 @@ impl Daemon {
         Daemon { lab, child }
     }
 
-    /// What the second node is given.
-    fn as_node2(&self, path: &str) -> String {
-        let mut stream = UnixStream::connect(self.lab.directory.path().join("nodes.sock")).unwrap();
+    /// What one of the daemon's sockets answers to the second node's address, head and body.
+    fn ask(&self, socket: &str, path: &str) -> String {
+        let mut stream = UnixStream::connect(self.lab.directory.path().join(socket)).unwrap();
         let address = crate::lab::address(2);
         let head = format!("Host: x\r\nConnection: close\r\nX-Provbuild-Address: {address}\r\n\r\n");
         write!(stream, "GET {path} HTTP/1.1\r\n{head}").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
-        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
         text
     }
 
@@ -101,14 +100,28 @@ fn commands_say_what_they_did_by_their_exit_code() {
 fn a_failed_node_is_shown_with_the_way_to_its_log() {
     let daemon = Daemon::start();
     assert_eq!(daemon.run("arm node2 --yes").0, 0);
-    let script = daemon.as_node2("/nodes/52-54-00-00-00-02.ipxe");
+    let script = daemon.ask("nodes.sock", "/nodes/52-54-00-00-00-02.ipxe");
     let token = script.split("/seed/").nth(1).unwrap().get(..32).unwrap();
-    daemon.as_node2(&format!("/seed/{token}/user-data"));
+    daemon.ask("nodes.sock", &format!("/seed/{token}/user-data"));
     assert!(!daemon.run("show node2").1.contains("provd log"));
     // What installs, and is given up, has failed.
     assert_eq!(daemon.run("disarm node2").0, 0);
     let shown = daemon.run("show node2").1;
     assert!(shown.ends_with("provd log node2\n"), "{shown}");
+}
+
+#[test]
+fn what_nodes_are_refused_is_counted() {
+    let daemon = Daemon::start();
+    let refusals = |count: u32| {
+        let text = daemon.ask("web.sock", "/metrics");
+        assert!(text.contains(&format!("\nprovd_refusals_total {count}\n")), "{text}");
+        assert!(text.contains("\nprovd_webhooks_dropped_total 0\n"), "{text}");
+    };
+    refusals(0);
+    assert!(daemon.ask("nodes.sock", "/nodes/52-54-00-00-00-99.ipxe").starts_with("HTTP/1.1 404 "));
+    assert!(daemon.ask("nodes.sock", "/elsewhere").starts_with("HTTP/1.1 404 "));
+    refusals(2);
 }
 
 #[test]
