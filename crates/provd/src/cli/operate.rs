@@ -6,6 +6,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use http_body_util::BodyExt as _;
@@ -15,6 +16,9 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Error, SOCKET, segment};
 use super::show::{ago, field, lines, plain, table, time};
+
+/// Between two tries of whoever follows a daemon that went away.
+const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Daemon {
@@ -449,10 +453,25 @@ impl Shell {
         if !follow {
             return Ok(());
         }
-        let mut last = last;
+        let (mut last, mut away) = (last, false);
         loop {
-            // The daemon ends a stream now and then; nothing is missed by that.
-            let answer = self.client.ask(Method::GET, "/api/v1/events", None, Some(last)).await?;
+            // The daemon ends a stream now and then, and may be started again: no change of a state is missed by that.
+            let answer = match self.client.ask(Method::GET, "/api/v1/events", None, Some(last)).await {
+                Ok(answer) => answer,
+                Err(error @ Error::NoDaemon { .. }) => {
+                    if !away {
+                        eprintln!("provd: {}; waiting for it", plain(&error.to_string()));
+                    }
+                    away = true;
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if away {
+                eprintln!("provd: the daemon is back");
+            }
+            away = false;
             let mut body = answer.into_body();
             let mut text = Vec::new();
             while let Some(Ok(frame)) = body.frame().await {

@@ -22,6 +22,19 @@ impl Drop for Daemon {
 impl Daemon {
     fn start() -> Daemon {
         let lab = Lab::new(2);
+        let child = Self::serve(&lab);
+        Daemon { lab, child }
+    }
+
+    /// Kills it, and starts it again.
+    fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::fs::remove_file(self.lab.directory.path().join("local.sock")).unwrap();
+        self.child = Self::serve(&self.lab);
+    }
+
+    fn serve(lab: &Lab) -> Child {
         let at = |name: &str| lab.directory.path().join(name);
         let child = Command::new(env!("CARGO_BIN_EXE_provd"))
             .arg("serve")
@@ -39,7 +52,7 @@ impl Daemon {
             assert!(Instant::now() < end, "the daemon does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Daemon { lab, child }
+        child
     }
 
     /// What one of the daemon's sockets answers to the second node's address, head and body.
@@ -125,23 +138,33 @@ fn what_nodes_are_refused_is_counted() {
 }
 
 #[test]
-fn whoever_follows_sees_changes_as_they_happen() {
-    let daemon = Daemon::start();
+fn whoever_follows_sees_changes_as_they_happen_and_outlives_the_daemon() {
+    let mut daemon = Daemon::start();
     let mut follower = Command::new(env!("CARGO_BIN_EXE_provd"))
         .args(["events", "--follow"])
         .env("PROVD_SOCKET", daemon.lab.directory.path().join("local.sock"))
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     assert_eq!(daemon.run("arm node2 --yes").0, 0);
-    let mut seen = Vec::new();
     let mut out = follower.stdout.take().unwrap();
-    while !String::from_utf8_lossy(&seen).contains("node2  disk -> armed") {
+    read_until(&mut out, "node2  disk -> armed");
+    daemon.restart();
+    assert_eq!(daemon.run("disarm node2").0, 0);
+    read_until(&mut out, "node2  armed -> disk");
+    follower.kill().unwrap();
+    let told = String::from_utf8(follower.wait_with_output().unwrap().stderr).unwrap();
+    // Where it was back before the follower looked, there was nothing to say.
+    assert!(told.is_empty() || told.contains("; waiting for it\nprovd: the daemon is back\n"), "{told}");
+}
+
+fn read_until(out: &mut impl std::io::Read, wanted: &str) {
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains(wanted) {
         let mut bytes = [0; 512];
         let length = out.read(&mut bytes).unwrap();
-        assert!(length > 0, "the stream has ended");
+        assert!(length > 0, "the stream has ended before '{wanted}'");
         seen.extend_from_slice(&bytes[..length]);
     }
-    follower.kill().unwrap();
-    follower.wait().unwrap();
 }
