@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use http_body_util::BodyExt as _;
 use hyper::Method;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Error, SOCKET, segment};
 use super::show::{ago, field, lines, plain, table, time};
+use crate::state::State;
 
 /// Between two tries of whoever follows a daemon that went away.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,7 +37,7 @@ pub(super) enum Operate {
     /// Lists the nodes and their states.
     Nodes {
         /// Only the nodes in this state.
-        #[arg(long)]
+        #[arg(long, value_parser = PossibleValuesParser::new(State::NAMES))]
         state: Option<String>,
     },
     /// Shows a node and what happened to it.
@@ -95,7 +97,9 @@ pub(super) enum Operate {
     /// Tokens of programs that use the API.
     #[command(subcommand)]
     Token(Token),
-    /// Says whether the daemon, the services and the installers' media are well.
+    /// Says whether the daemon, its database and the services beside it answer: exit code 1 if one of them does not.
+    ///
+    /// The installers' media are listed, and change nothing of that: one may still be on its way.
     Health,
 }
 

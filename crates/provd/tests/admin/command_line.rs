@@ -98,6 +98,8 @@ fn commands_say_what_they_did_by_their_exit_code() {
     assert_eq!(daemon.run("show node9").0, 3);
     assert_eq!(daemon.run("audit --verify").0, 0);
     assert_eq!(daemon.run("frobnicate").0, 2);
+    let no_state = daemon.run("nodes --state foo");
+    assert_eq!((no_state.0, no_state.2.contains("possible values: unknown, disk, armed")), (2, true), "{}", no_state.2);
     assert!(daemon.run("events").1.lines().last().unwrap().contains("node1  disk -> armed"));
     let nodes: serde_json::Value = serde_json::from_str(&daemon.run("nodes --json --state armed").1).unwrap();
     assert_eq!((nodes.as_array().unwrap().len(), nodes[0]["hostname"].as_str()), (1, Some("node1")));
