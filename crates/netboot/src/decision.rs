@@ -147,6 +147,26 @@ pub enum Reason {
     Unlisted,
     NoInstaller,
     NotArmed,
+    /// It is armed, and asks from an address that is not the node's.
+    OtherAddress,
+    /// It is armed, and the installer's files are not there.
+    NoMedium,
+    /// It is armed, and has asked as often as one attempt may.
+    TooOften,
+    /// It is armed, and what it is given cannot be remembered.
+    NoStore,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 7] = [
+        Reason::Unlisted,
+        Reason::NoInstaller,
+        Reason::NotArmed,
+        Reason::OtherAddress,
+        Reason::NoMedium,
+        Reason::TooOften,
+        Reason::NoStore,
+    ];
 }
 
 impl<'a> Decision<'a> {
@@ -167,6 +187,10 @@ impl std::fmt::Display for Reason {
             Reason::Unlisted => "not a node",
             Reason::NoInstaller => "no installer is set for it",
             Reason::NotArmed => "not armed",
+            Reason::OtherAddress => "armed, but it asks from another address than the inventory has for it",
+            Reason::NoMedium => "armed, but its installer's medium is not ready",
+            Reason::TooOften => "armed, but it asked too often: arm it again",
+            Reason::NoStore => "armed, but the daemon cannot write its database",
         })
     }
 }
@@ -204,6 +228,23 @@ mod tests {
         for bad in ["", "a b", "a\nb", "${mac}", "x'y", "\"", "a\\;b", "||", ";", "#x"] {
             assert!(make(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn every_reason_says_another_thing_and_fits_into_a_script() {
+        let node = node("node1", "52:54:00:12:34:56", "10.10.1.21");
+        let mut said = BTreeSet::new();
+        for reason in Reason::ALL {
+            let text = reason.to_string();
+            // A comment of both loaders' scripts, and a word that GRUB prints.
+            assert!(!text.chars().any(|c| c.is_control() || matches!(c, '"' | '$' | '\\' | '`')), "{text}");
+            let decision = Decision::LocalDisk(reason);
+            assert!(crate::grub_node_script(&node, &decision).contains(&format!("({text})")));
+            let ipxe = crate::node_script(&node, &decision, "http://10.10.1.1");
+            assert!(ipxe.contains(&format!("({text})")) && !ipxe.contains("kernel "), "{ipxe}");
+            said.insert(text);
+        }
+        assert_eq!(said.len(), Reason::ALL.len());
     }
 
     proptest! {

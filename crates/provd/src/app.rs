@@ -1,6 +1,7 @@
 //! What every front end shares.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::pen::Pen;
 use crate::registry::Registry;
@@ -13,3 +14,15 @@ pub struct App {
 }
 
 pub type Shared = Arc<App>;
+
+static REFUSALS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a request that was refused, by any front end.
+pub fn count_refusal() {
+    REFUSALS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Requests that were refused since this process was started.
+pub fn refusals() -> u64 {
+    REFUSALS.load(Ordering::Relaxed)
+}

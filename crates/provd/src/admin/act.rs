@@ -88,12 +88,7 @@ pub(super) fn perform(
         Action::Arm => Ok(Some(registry.arm(mac, actor, &reason, now)?)),
         Action::Reinstall => {
             // What arming would refuse is found out before the attempt that goes on is given up.
-            let Some(installer) = node.declared.as_ref().and_then(|declared| declared.install.as_deref()) else {
-                return Err(Failure::conflict(format!("{hostname} has no installer: set `install` in nodes.toml")));
-            };
-            if !node.media_ready {
-                return Err(Failure::conflict(format!("the medium of installer '{installer}' is not there yet")));
-            }
+            registry.installable(mac)?;
             registry.disarm(mac, actor, &reason, now)?;
             Ok(Some(registry.arm(mac, actor, &reason, now)?))
         }

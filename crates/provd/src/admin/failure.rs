@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::AccessError;
-use super::metrics;
+use crate::app;
 use crate::registry::ArmError;
 use crate::store::StoreError;
 
@@ -55,7 +55,7 @@ impl Failure {
     /// Counts and notes what was refused; to be called once for each request.
     pub(super) fn noted(self) -> Self {
         if self.status.is_client_error() {
-            metrics::count_refusal();
+            app::count_refusal();
         }
         self
     }
@@ -90,9 +90,10 @@ impl From<ArmError> for Failure {
         match error {
             ArmError::Store(error) => error.into(),
             ArmError::NoSuchNode(_) => Failure::not_found(error.to_string()),
-            ArmError::NoInstaller { .. } | ArmError::NoMedium { .. } | ArmError::Busy { .. } => {
-                Failure::conflict(error.to_string())
-            }
+            ArmError::NoInstaller { .. }
+            | ArmError::NoMediumDeclared { .. }
+            | ArmError::NoMedium { .. }
+            | ArmError::Busy { .. } => Failure::conflict(error.to_string()),
         }
     }
 }

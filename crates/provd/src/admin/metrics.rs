@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -12,17 +11,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::Admin;
 use super::failure::{Failure, blocking};
-use crate::state;
 use crate::store::{Audited, StoreError};
+use crate::{app, state, webhooks};
 
-/// For the whole process: the front ends share no other place.
-static REFUSALS: AtomicU64 = AtomicU64::new(0);
 pub(super) static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Counts a request that was refused, by any front end.
-pub fn count_refusal() {
-    REFUSALS.fetch_add(1, Ordering::Relaxed);
-}
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Failure> {
     let text = blocking(move || Ok(text(&admin)?)).await?;
@@ -58,15 +50,24 @@ fn text(admin: &Admin) -> Result<String, StoreError> {
     let ready = registry.declared().installers.keys().filter(|name| registry.media_ready(name)).count();
     metric("installers", "gauge", "Installers that are declared.", &one(registry.declared().installers.len() as f64));
     metric("installers_ready", "gauge", "Installers whose files are at hand.", &one(ready as f64));
-    // Neither lines of the log nor events are ever removed.
+    // Lines of the log are never removed, and numbers of events are never used again.
     metric("transitions_total", "counter", "Changes of a node's state, ever.", &one(seq as f64));
     metric("audit_seq", "gauge", "Number of the audit log's last line.", &one(seq as f64));
-    let events = count("SELECT max(id) FROM events")?.unwrap_or_default();
+    let events = count("SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'")?.unwrap_or_default();
     metric("events_total", "counter", "Reports of installers that were stored, ever.", &one(events as f64));
-    let refusals = REFUSALS.load(Ordering::Relaxed);
-    metric("refusals_total", "counter", "Requests refused since the start.", &one(refusals as f64));
-    let outbox = count("SELECT count(*) FROM outbox")?.unwrap_or_default();
+    let refusals = app::refusals();
+    metric("refusals_total", "counter", "Requests of nodes, people and programs refused.", &one(refusals as f64));
+    let outbox = webhooks::waiting(registry.store())?;
     metric("outbox", "gauge", "Changes that a webhook has not taken yet.", &one(outbox as f64));
+    let webhooks::Figures { delivered, failed, dropped } = webhooks::figures();
+    metric("webhooks_delivered_total", "counter", "Changes that a webhook has taken.", &one(delivered as f64));
+    metric(
+        "webhooks_failed_total",
+        "counter",
+        "Posts to webhooks that failed, to be tried again.",
+        &one(failed as f64),
+    );
+    metric("webhooks_dropped_total", "counter", "Changes dropped because too many waited.", &one(dropped as f64));
     let strangers = admin.app.pen.all()?.len();
     metric("strangers", "gauge", "Machines seen that are in no inventory.", &one(strangers as f64));
     metric("watchers", "gauge", "Open streams of events.", &one(admin.watchers() as f64));

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -16,6 +17,9 @@ use tokio::net::UnixStream;
 
 /// Where the daemon listens for the command line.
 pub(super) const SOCKET: &str = "/run/provd/local.sock";
+/// Time until an answer begins: longer than the daemon gives itself. Its socket may listen while it does not run, since systemd
+/// keeps it open.
+const PATIENCE: Duration = Duration::from_secs(35);
 /// Bytes of an answer that are read.
 const ANSWER: usize = 64 << 20;
 
@@ -47,11 +51,12 @@ impl Error {
 
 pub(super) struct Client {
     socket: PathBuf,
+    patience: Duration,
 }
 
 impl Client {
     pub(super) fn new(socket: &Path) -> Self {
-        Client { socket: socket.to_owned() }
+        Client { socket: socket.to_owned(), patience: PATIENCE }
     }
 
     /// Asks for JSON.
@@ -79,8 +84,19 @@ impl Client {
         String::from_utf8(bytes.into()).map_err(|error| Error::Other(format!("the daemon's answer to {path}: {error}")))
     }
 
-    /// An answer whose body is still to come.
+    /// An answer whose body is still to come, for as long as it may take.
     pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        last: Option<u64>,
+    ) -> Result<Response<Incoming>, Error> {
+        let exchange = self.exchange(method, path, body, last);
+        tokio::time::timeout(self.patience, exchange).await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    async fn exchange(
         &self,
         method: Method,
         path: &str,
@@ -121,6 +137,10 @@ impl Client {
         Error::NoDaemon { socket: self.socket.clone(), reason }
     }
 
+    fn silent(&self) -> Error {
+        self.lost("it does not answer: journalctl -u provd".to_owned())
+    }
+
     fn unreachable(&self, error: &io::Error) -> Error {
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied => {
@@ -128,6 +148,8 @@ impl Client {
             }
             io::ErrorKind::NotFound => "it is not there: does the daemon run (`systemctl status provd-local.socket`)?",
             io::ErrorKind::ConnectionRefused => "nobody listens: does the daemon run (`systemctl status provd`)?",
+            // So many wait that the socket takes no more.
+            io::ErrorKind::WouldBlock => return self.silent(),
             _ => return self.lost(error.to_string()),
         };
         self.lost(remedy.to_owned())
@@ -138,4 +160,21 @@ impl Client {
 pub(super) fn segment(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b':');
     name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_daemon_that_never_answers_is_not_waited_for_without_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("local.sock");
+        // It listens, as systemd does for a daemon that does not start, and nobody accepts.
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let client = Client { patience: Duration::from_millis(50), ..Client::new(&socket) };
+        let error = client.get::<Value>("/api/v1/nodes").await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{}: it does not answer: journalctl -u provd", socket.display()));
+        assert_eq!(error.exit(), ExitCode::from(4));
+    }
 }

@@ -6,7 +6,9 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use http_body_util::BodyExt as _;
 use hyper::Method;
@@ -15,6 +17,10 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Error, SOCKET, segment};
 use super::show::{ago, field, lines, plain, table, time};
+use crate::state::State;
+
+/// Between two tries of whoever follows a daemon that went away.
+const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Daemon {
@@ -31,7 +37,7 @@ pub(super) enum Operate {
     /// Lists the nodes and their states.
     Nodes {
         /// Only the nodes in this state.
-        #[arg(long)]
+        #[arg(long, value_parser = PossibleValuesParser::new(State::NAMES))]
         state: Option<String>,
     },
     /// Shows a node and what happened to it.
@@ -91,7 +97,9 @@ pub(super) enum Operate {
     /// Tokens of programs that use the API.
     #[command(subcommand)]
     Token(Token),
-    /// Says whether the daemon, the services and the installers' media are well.
+    /// Says whether the daemon, its database and the services beside it answer: exit code 1 if one of them does not.
+    ///
+    /// The installers' media are listed, and change nothing of that: one may still be on its way.
     Health,
 }
 
@@ -224,11 +232,20 @@ impl Shell {
             ("address", field(node, "address")),
             ("installer", field(node, "installer")),
             ("medium", if node["media-ready"] == true { "ready" } else { "not ready" }.to_owned()),
-            ("disk", field(&detail, "disk")),
+            ("disk", disk(&detail["disk"])),
             ("attempts", field(node, "attempts")),
             ("heard", node["heard"].as_str().map_or_else(|| "never".to_owned(), |at| ago(at, now))),
         ] {
             text += &format!("  {title:<10} {value}\n");
+        }
+        if let Some(until) = armed_until(&detail, now) {
+            text += &format!("  {:<10} {until}\n", "armed");
+        }
+        let refused = &detail["refused"];
+        if refused.is_object() {
+            let when = refused["at"].as_str().map(|at| ago(at, now)).unwrap_or_default();
+            let (reason, from) = (field(refused, "reason"), field(refused, "from"));
+            text += &format!("  {:<10} {reason} (asked from {from}, {when})\n", "refused");
         }
         for key in detail["host-keys"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             text += &format!("  {:<10} {}\n", "host key", plain(key));
@@ -256,6 +273,9 @@ impl Shell {
             })
             .collect();
         text += &table(&["WHEN (UTC)", "ATTEMPT", "WHAT", "TEXT"], &rows);
+        if node["state"] == "failed" {
+            text += &format!("\nThe end of its installer's log: provd log {}\n", field(node, "hostname"));
+        }
         print(&text)
     }
 
@@ -270,10 +290,9 @@ impl Shell {
                     plain(hostname)
                 )));
             }
-            let disk = if detail["disk"].is_null() {
-                "its only disk".to_owned()
-            } else {
-                format!("the disk {}", field(&detail, "disk"))
+            let disk = match &detail["disk"] {
+                Value::Null => "its only disk".to_owned(),
+                selected => format!("the disk with {}", disk(selected)),
             };
             eprintln!(
                 "{} ({}, {}) is {}. At its next boot from the network everything on {disk} will be erased, and {} installed.",
@@ -300,9 +319,10 @@ impl Shell {
             return self.print_json(detail);
         }
         let node = &detail["node"];
-        let detail = node["detail"].as_str().filter(|detail| !detail.is_empty());
-        let detail = detail.map(|detail| format!(": {}", plain(detail))).unwrap_or_default();
-        print(&format!("{} is {}{detail}\n", field(node, "hostname"), field(node, "state")))
+        let until = armed_until(detail, Timestamp::now()).map(|until| format!(", {until}")).unwrap_or_default();
+        let said = node["detail"].as_str().filter(|said| !said.is_empty());
+        let said = said.map(|said| format!(": {}", plain(said))).unwrap_or_default();
+        print(&format!("{} is {}{said}{until}\n", field(node, "hostname"), field(node, "state")))
     }
 
     async fn audit(&self, node: Option<String>, after: Option<u64>, limit: u16) -> Result<(), Error> {
@@ -437,10 +457,25 @@ impl Shell {
         if !follow {
             return Ok(());
         }
-        let mut last = last;
+        let (mut last, mut away) = (last, false);
         loop {
-            // The daemon ends a stream now and then; nothing is missed by that.
-            let answer = self.client.ask(Method::GET, "/api/v1/events", None, Some(last)).await?;
+            // The daemon ends a stream now and then, and may be started again: no change of a state is missed by that.
+            let answer = match self.client.ask(Method::GET, "/api/v1/events", None, Some(last)).await {
+                Ok(answer) => answer,
+                Err(error @ Error::NoDaemon { .. }) => {
+                    if !away {
+                        eprintln!("provd: {}; waiting for it", plain(&error.to_string()));
+                    }
+                    away = true;
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if away {
+                eprintln!("provd: the daemon is back");
+            }
+            away = false;
             let mut body = answer.into_body();
             let mut text = Vec::new();
             while let Some(Ok(frame)) = body.frame().await {
@@ -493,6 +528,21 @@ impl Shell {
             _ => format!("{}  stranger  {}\n", Timestamp::now().strftime("%Y-%m-%d %H:%M:%S"), text("mac")),
         })
     }
+}
+
+/// The disk that is installed on.
+fn disk(selected: &Value) -> String {
+    match selected.as_object() {
+        None => "the only one".to_owned(),
+        Some(keys) => keys.keys().map(|key| format!("{key} = {}", field(selected, key))).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// How long a node that is armed stays so; `None` for any other.
+fn armed_until(detail: &Value, now: Timestamp) -> Option<String> {
+    let armed = matches!(detail["node"]["state"].as_str()?, "armed" | "booting");
+    let expires = detail["attempt"]["expires"].as_str().filter(|_| armed)?;
+    Some(format!("until {} UTC ({})", time(expires), ago(expires, now)))
 }
 
 /// The address that leads out, as the kernel's routes have it: nothing is sent.

@@ -31,7 +31,7 @@ use jiff::Timestamp;
 use netboot::MacAddr;
 use tokio::sync::Semaphore;
 
-use crate::app::Shared;
+use crate::app::{self, Shared};
 use crate::pen::Sighting;
 use crate::registry::{Change, Outcome, Refused};
 use crate::store::Token;
@@ -84,6 +84,9 @@ async fn answer(State(nodes): State<Arc<Nodes>>, request: Request<Body>) -> Resp
         Err(refusal) => Err(refusal),
     };
     let mut response = result.unwrap_or_else(|refusal| {
+        if refusal.status.is_client_error() {
+            app::count_refusal();
+        }
         if let Some(left_out) = nodes.refused.take(Instant::now()) {
             let (status, why, detail) = (refusal.status.as_u16(), refusal.why, &refusal.detail);
             match refusal.status.is_server_error() {

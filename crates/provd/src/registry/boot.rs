@@ -1,6 +1,7 @@
 //! What a node is given on its way into the installer: its script, then its answers.
 
 use std::net::IpAddr;
+use std::sync::PoisonError;
 
 use jiff::Timestamp;
 use netboot::{
@@ -23,6 +24,14 @@ pub struct BootAnswer {
     pub verdict: String,
 }
 
+/// An armed node that was sent to its own disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedBoot {
+    pub from: IpAddr,
+    pub reason: Reason,
+    pub at: Timestamp,
+}
+
 /// One file of a node's seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seed {
@@ -38,36 +47,64 @@ impl Registry {
     pub fn boot(&self, mac: MacAddr, from: IpAddr, now: Timestamp) -> Result<Option<BootAnswer>, StoreError> {
         let Some(node) = self.declared_node(mac) else { return Ok(None) };
         let mut memory = self.lock();
-        // A machine that asks in another's name is not the node.
-        if from != IpAddr::from(node.address) {
-            let verdict = format!("its own disk: it asks from {from}, and its address is {}", node.address);
-            return Ok(Some(self.own_disk(node, verdict)));
+        let own = from == IpAddr::from(node.address);
+        if own {
+            Self::heard(&mut memory, mac, from, now);
         }
-        Self::heard(&mut memory, mac, from, now);
         let Some(stored) = memory.get(&mac) else { return Ok(None) };
         let state = stored.state.clone();
         let attempt = state.attempt().cloned().filter(|attempt| boots_installer(&state) && attempt.expires > now);
         let Some(attempt) = attempt else {
             let verdict = format!("its own disk: {}", state.name());
-            return Ok(Some(self.own_disk(node, verdict)));
+            return Ok(Some(self.own_disk(node, Reason::NotArmed, verdict)));
         };
-        let asked = self.store.read(|c| Grant::count(c, mac, attempt.number, Purpose::Seed))?;
+        let refuse = |reason: Reason| {
+            self.refused(mac, RefusedBoot { from, reason, at: now });
+            Ok(Some(self.own_disk(node, reason, format!("its own disk: {reason}"))))
+        };
+        // A machine that asks in another's name is not the node.
+        if !own {
+            return refuse(Reason::OtherAddress);
+        }
+        let failed = |error: StoreError| {
+            self.refused(mac, RefusedBoot { from, reason: Reason::NoStore, at: now });
+            error
+        };
+        let asked = self.store.read(|c| Grant::count(c, mac, attempt.number, Purpose::Seed)).map_err(failed)?;
         if asked >= TOKENS_PER_ATTEMPT {
-            return Ok(Some(self.own_disk(node, "its own disk: it asked too often in this attempt".to_owned())));
+            return refuse(Reason::TooOften);
         }
         let token = Token::new();
         let Some(answer) = self.installer_scripts(node, &attempt.installer, &token) else {
-            return Ok(Some(self.own_disk(node, format!("its own disk: {} is not ready", attempt.installer))));
+            return refuse(match self.media_ready(&attempt.installer) {
+                true => Reason::NoInstaller,
+                false => Reason::NoMedium,
+            });
         };
         let grant = Grant { mac, attempt: attempt.number, address: from, expires: attempt.expires, revoked: false };
         match state {
             State::Armed(armed) => {
                 let step = armed.boot("it asked for its boot script");
-                self.commit(&mut memory, mac, step, &Actor::node(from), now, |t| grant.add(t, &token, Purpose::Seed))?;
+                let actor = Actor::node(from);
+                self.commit(&mut memory, mac, step, &actor, now, |t| grant.add(t, &token, Purpose::Seed))
             }
-            _ => self.store.write(|t| grant.add(t, &token, Purpose::Seed))?,
+            _ => self.store.write(|t| grant.add(t, &token, Purpose::Seed)),
         }
+        .map_err(failed)?;
         Ok(Some(answer))
+    }
+
+    /// Keeps why an armed node was not given its installer: the last time for each node, until it is armed again.
+    fn refused(&self, mac: MacAddr, refused: RefusedBoot) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).insert(mac, refused);
+    }
+
+    pub(super) fn last_refusal(&self, mac: MacAddr) -> Option<RefusedBoot> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).get(&mac).copied()
+    }
+
+    pub(super) fn forget_refusal(&self, mac: MacAddr) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).remove(&mac);
     }
 
     /// A loader has read its script by TFTP, where nobody could be asked: the same as a request for it.
@@ -153,8 +190,8 @@ impl Registry {
         Some(self.scripts_of(node, &decision, format!("installs {installer}")))
     }
 
-    fn own_disk(&self, node: &Node, verdict: String) -> BootAnswer {
-        self.scripts_of(node, &Decision::LocalDisk(Reason::NotArmed), verdict)
+    fn own_disk(&self, node: &Node, reason: Reason, verdict: String) -> BootAnswer {
+        self.scripts_of(node, &Decision::LocalDisk(reason), verdict)
     }
 
     fn scripts_of(&self, node: &Node, decision: &Decision<'_>, verdict: String) -> BootAnswer {

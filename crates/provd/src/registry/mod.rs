@@ -27,7 +27,7 @@ use tokio::sync::broadcast;
 use crate::state::{Active, Disk, State, Transition, Unknown};
 use crate::store::{AuditLine, Audited, Grant, Store, StoreError, StoredNode};
 
-pub use boot::{BootAnswer, Seed};
+pub use boot::{BootAnswer, RefusedBoot, Seed};
 pub use operator::ArmError;
 pub use report::{FirstBoot, Outcome, Progress, Report, ReportKind};
 pub use scripts::Scripts;
@@ -69,6 +69,7 @@ pub struct ReportedEvent {
     pub mac: MacAddr,
     pub hostname: String,
     pub attempt: u64,
+    /// When it came, by this daemon's clock.
     pub at: Timestamp,
     /// "start", "finish" or "note".
     pub kind: String,
@@ -108,6 +109,8 @@ pub struct NodeView {
     pub stored: StoredNode,
     /// Whether its installer's files are at hand.
     pub media_ready: bool,
+    /// Why it was not given its installer although it was armed, the last time, if that was since this daemon began.
+    pub refused: Option<RefusedBoot>,
 }
 
 /// Where things are.
@@ -134,6 +137,8 @@ pub struct Registry {
     /// When this daemon began to listen: silence before that says nothing.
     started: Timestamp,
     memory: Mutex<BTreeMap<MacAddr, StoredNode>>,
+    /// At most one for each declared node.
+    refusals: Mutex<BTreeMap<MacAddr, RefusedBoot>>,
     changes: broadcast::Sender<Change>,
 }
 
@@ -151,8 +156,9 @@ impl Registry {
         let memory = Mutex::new(remembered.into_iter().map(|node| (node.mac, node)).collect());
         let (changes, _) = broadcast::channel(BACKLOG);
         let scripts = Scripts::new(places.grub_nodes.clone());
+        let refusals = Mutex::default();
         let registry =
-            Registry { declared, by_mac, by_hostname, places, scripts, store, started: now, memory, changes };
+            Registry { declared, by_mac, by_hostname, places, scripts, store, started: now, memory, refusals, changes };
         registry.reconcile(now)?;
         Ok(registry)
     }
@@ -240,7 +246,7 @@ impl Registry {
         let declared = self.declared_node(stored.mac).cloned();
         let media_ready =
             declared.as_ref().and_then(|node| node.install.as_deref()).is_some_and(|i| self.media_ready(i));
-        NodeView { declared, stored: stored.clone(), media_ready }
+        NodeView { declared, stored: stored.clone(), media_ready, refused: self.last_refusal(stored.mac) }
     }
 
     fn installer_of(&self, node: &Node) -> Option<(&String, &DeclaredInstaller)> {

@@ -2,11 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use netboot::MacAddr;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Actor, Registry, ReportedEvent};
 use crate::state::Attempt;
 use crate::store::{Audited, StoreError};
+
+/// Attempts of one node whose events, log and tokens are kept. The audit log is kept whole.
+const ATTEMPTS_KEPT: u64 = 10;
 
 /// Why a node cannot be armed.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +18,13 @@ pub enum ArmError {
     NoSuchNode(String),
     #[error("{hostname} has no installer: set `install` in nodes.toml")]
     NoInstaller { hostname: String },
-    #[error("the medium of installer '{installer}' is not there yet")]
+    /// Nothing will ever put its files there.
+    #[error(
+        "installer '{installer}' has no medium: add `iso` or `netboot` to [installer.{installer}] in the profile and build the \
+         appliance again"
+    )]
+    NoMediumDeclared { installer: String },
+    #[error("the medium of installer '{installer}' is not there yet: systemctl status provbuild-medium-{installer}")]
     NoMedium { installer: String },
     #[error("{hostname} is {state}: disarm it first")]
     Busy { hostname: String, state: &'static str },
@@ -24,6 +33,23 @@ pub enum ArmError {
 }
 
 impl Registry {
+    /// The installer that a node would be armed with, whatever goes on with the node now.
+    ///
+    /// # Errors
+    /// The node has none, or the installer's files are not there.
+    pub fn installable(&self, mac: MacAddr) -> Result<&str, ArmError> {
+        let node = self.declared_node(mac).ok_or_else(|| ArmError::NoSuchNode(mac.to_string()))?;
+        let none = || ArmError::NoInstaller { hostname: node.hostname.to_string() };
+        let (installer, declared) = self.installer_of(node).ok_or_else(none)?;
+        let installer = installer.as_str();
+        // Somebody may have put the files of one without a medium there by hand.
+        match (self.media_ready(installer), declared.medium) {
+            (true, _) => Ok(installer),
+            (false, true) => Err(ArmError::NoMedium { installer: installer.to_owned() }),
+            (false, false) => Err(ArmError::NoMediumDeclared { installer: installer.to_owned() }),
+        }
+    }
+
     /// Lets a node install at its next boot from the network, once, until the arming expires.
     ///
     /// # Errors
@@ -31,10 +57,7 @@ impl Registry {
     pub fn arm(&self, mac: MacAddr, actor: &Actor, why: &str, now: Timestamp) -> Result<Attempt, ArmError> {
         let node = self.declared_node(mac).ok_or_else(|| ArmError::NoSuchNode(mac.to_string()))?;
         let hostname = || node.hostname.to_string();
-        let (installer, _) = self.installer_of(node).ok_or_else(|| ArmError::NoInstaller { hostname: hostname() })?;
-        if !self.media_ready(installer) {
-            return Err(ArmError::NoMedium { installer: installer.clone() });
-        }
+        let installer = self.installable(mac)?;
         let mut memory = self.lock();
         let stored = memory.get(&mac).ok_or_else(|| ArmError::NoSuchNode(hostname()))?;
         let number = stored.attempts + 1;
@@ -44,8 +67,11 @@ impl Registry {
             .idle()
             .map_err(|state| ArmError::Busy { hostname: hostname(), state: state.name() })?;
         let lasts = SignedDuration::from_secs(self.declared.control.arming.min(i32::MAX as u64) as i64);
-        let attempt = Attempt { number, installer: installer.clone(), expires: now + lasts };
-        self.commit(&mut memory, mac, idle.arm(attempt.clone(), why), actor, now, |_| Ok(()))?;
+        let attempt = Attempt { number, installer: installer.to_owned(), expires: now + lasts };
+        self.commit(&mut memory, mac, idle.arm(attempt.clone(), why), actor, now, |transaction| {
+            forget_attempts(transaction, mac, (number + 1).saturating_sub(ATTEMPTS_KEPT))
+        })?;
+        self.forget_refusal(mac);
         self.publish(&memory, mac, now)?;
         Ok(attempt)
     }
@@ -103,4 +129,16 @@ impl Registry {
                 .optional()?)
         })
     }
+}
+
+/// Removes what a node's attempts before the one with this number have left.
+fn forget_attempts(transaction: &Transaction<'_>, mac: MacAddr, first: u64) -> Result<(), StoreError> {
+    for delete in [
+        "DELETE FROM events WHERE mac = ? AND attempt < ?",
+        "DELETE FROM logs WHERE mac = ? AND attempt < ?",
+        "DELETE FROM tokens WHERE mac = ? AND attempt < ?",
+    ] {
+        transaction.prepare_cached(delete)?.execute(params![mac.to_string(), first as i64])?;
+    }
+    Ok(())
 }

@@ -119,6 +119,7 @@ impl Registry {
         }
 
         let event = event_of(node, grant.attempt, &report, now);
+        let said = said_at(&report).unwrap_or(now);
         let mut told = None;
         let mut outcome = Outcome::Ignored;
         // At most two steps: the end of the installation may have gone unheard before the first boot is.
@@ -133,7 +134,7 @@ impl Registry {
                     keep_log(transaction, mac, grant.attempt, &log, now)?;
                 }
                 if last {
-                    *stored_event = keep(transaction, &event)?.then_some(event);
+                    *stored_event = keep(transaction, &event, said)?.then_some(event);
                 }
                 Ok(())
             })?;
@@ -145,7 +146,7 @@ impl Registry {
         if outcome == Outcome::Ignored && has_news(memory.get(&mac).map(|stored| &stored.state), &report) {
             let kept = self.store.write(|transaction| {
                 read(transaction)?;
-                keep(transaction, &event)
+                keep(transaction, &event, said)
             })?;
             told = kept.then_some(event);
             if kept {
@@ -256,12 +257,20 @@ fn without_comment(key: &str) -> String {
     key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
+/// When it happened by the installer's clock, which may be wrong by years.
+fn said_at(report: &Report) -> Option<Timestamp> {
+    match report {
+        Report::Progress(progress) => progress.at,
+        Report::Installed | Report::Failed { .. } | Report::FirstBoot(_) => None,
+    }
+}
+
 fn event_of(node: &Node, attempt: u64, report: &Report, now: Timestamp) -> ReportedEvent {
-    let event = |kind: ReportKind, name: &str, text: &str, result: Option<&str>, at: Timestamp| ReportedEvent {
+    let event = |kind: ReportKind, name: &str, text: &str, result: Option<&str>| ReportedEvent {
         mac: node.mac,
         hostname: node.hostname.to_string(),
         attempt,
-        at,
+        at: now,
         kind: kind.name().to_owned(),
         name: cut(name),
         text: cut(text),
@@ -269,13 +278,13 @@ fn event_of(node: &Node, attempt: u64, report: &Report, now: Timestamp) -> Repor
     };
     match report {
         Report::Progress(progress) => {
-            let Progress { kind, name, text, at, result } = progress;
-            event(*kind, name, text, result.as_deref(), at.unwrap_or(now))
+            let Progress { kind, name, text, at: _, result } = progress;
+            event(*kind, name, text, result.as_deref())
         }
-        Report::Installed => event(ReportKind::Note, "installed", "the installer has ended", None, now),
-        Report::Failed { reason, .. } => event(ReportKind::Note, "failed", reason, Some("FAIL"), now),
+        Report::Installed => event(ReportKind::Note, "installed", "the installer has ended", None),
+        Report::Failed { reason, .. } => event(ReportKind::Note, "failed", reason, Some("FAIL")),
         Report::FirstBoot(system) => {
-            event(ReportKind::Note, "first-boot", &format!("{} at {}", system.hostname, system.address), None, now)
+            event(ReportKind::Note, "first-boot", &format!("{} at {}", system.hostname, system.address), None)
         }
     }
 }
@@ -313,14 +322,15 @@ fn events_of_attempt(connection: &Connection, mac: MacAddr, attempt: u64) -> Res
         .query_row(params![mac.to_string(), attempt as i64], |row| row.get(0))?)
 }
 
-/// Stores an event unless it is known, or the attempt has told too much already. Whether it was new.
-fn keep(transaction: &Transaction<'_>, event: &ReportedEvent) -> Result<bool, StoreError> {
+/// Stores an event unless it is known, or the attempt has told too much already. Whether it was new. An event is known by what
+/// the node said, its time (`said`) included; it stands in the timeline at the time at which it came.
+fn keep(transaction: &Transaction<'_>, event: &ReportedEvent, said: Timestamp) -> Result<bool, StoreError> {
     let ReportedEvent { mac, attempt, at, kind, name, text, result, .. } = event;
     // The few that end an attempt have their place beyond the limit.
     if events_of_attempt(transaction, *mac, *attempt)? >= EVENTS_PER_ATTEMPT + LAST_EVENTS {
         return Ok(false);
     }
-    let identity = format!("{mac}\n{attempt}\n{at}\n{kind}\n{name}\n{text}\n{result:?}");
+    let identity = format!("{mac}\n{attempt}\n{said}\n{kind}\n{name}\n{text}\n{result:?}");
     let digest = hex::encode(Sha256::digest(identity));
     let added = transaction
         .prepare_cached(

@@ -82,6 +82,13 @@ fn state(registry: &Registry, last: u8) -> &'static str {
     registry.node(mac(last)).unwrap().stored.state.name()
 }
 
+/// Arms node 1 and lets it read its answers; its token for reports.
+fn installing(registry: &Registry, now: Timestamp) -> Token {
+    registry.arm(mac(1), &admin(), "test", now).unwrap();
+    let token = token_in(&registry.boot(mac(1), from(), now).unwrap().unwrap().ipxe, "/seed/");
+    token_in(&registry.seed(&token, "user-data", from(), now).unwrap().text, "/report/")
+}
+
 #[test]
 fn nobody_installs_who_is_not_armed() {
     let lab = Lab::new();
@@ -98,6 +105,52 @@ fn nobody_installs_who_is_not_armed() {
     assert!(!installs(&registry.boot(mac(1), from(), late).unwrap().unwrap()));
     registry.tick(late).unwrap();
     assert_eq!(state(&registry, 1), "disk");
+}
+
+#[test]
+fn a_medium_that_will_never_come_is_told_from_one_that_is_late() {
+    let mut lab = Lab::new();
+    fs::remove_file(lab.directory.path().join("served/media/noble/noble.iso")).unwrap();
+    let refused = |lab: &Lab| lab.open(START).arm(mac(1), &admin(), "test", START).unwrap_err().to_string();
+    let late = "the medium of installer 'noble' is not there yet: systemctl status provbuild-medium-noble";
+    assert_eq!(refused(&lab), late);
+    lab.declared.installers.get_mut("noble").unwrap().medium = false;
+    let never = "installer 'noble' has no medium: add `iso` or `netboot` to [installer.noble] in the profile and build the \
+                 appliance again";
+    assert_eq!(refused(&lab), never);
+}
+
+#[test]
+fn an_armed_node_that_does_not_install_is_told_why() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    let elsewhere: IpAddr = "10.10.1.99".parse().unwrap();
+    let refused = || registry.node(mac(1)).unwrap().refused.map(|refused| (refused.from, refused.reason));
+    // One that is not armed was refused nothing, whoever asks.
+    registry.boot(mac(1), elsewhere, START).unwrap();
+    assert_eq!(refused(), None);
+
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    let asks = |from: IpAddr, reason: netboot::Reason| {
+        let answer = registry.boot(mac(1), from, START).unwrap().unwrap();
+        assert!(!installs(&answer));
+        for script in [&answer.ipxe, &answer.grub] {
+            assert!(script.contains(&format!("({reason})")), "{script}");
+        }
+        assert_eq!(refused(), Some((from, reason)));
+    };
+    asks(elsewhere, netboot::Reason::OtherAddress);
+    assert_eq!(state(&registry, 1), "armed");
+    let iso = lab.directory.path().join("served/media/noble/noble.iso");
+    fs::rename(&iso, iso.with_extension("away")).unwrap();
+    asks(from(), netboot::Reason::NoMedium);
+    fs::rename(iso.with_extension("away"), &iso).unwrap();
+    while installs(&registry.boot(mac(1), from(), START).unwrap().unwrap()) {}
+    asks(from(), netboot::Reason::TooOften);
+
+    registry.disarm(mac(1), &admin(), "test", START).unwrap();
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    assert_eq!(refused(), None);
 }
 
 #[test]
@@ -198,4 +251,43 @@ fn a_silent_installation_stalls_and_goes_on_when_it_is_heard_again() {
     let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
     // Two nodes declared; armed, booting, installing, stalled, installing, installed.
     assert_eq!(lines, 8);
+}
+
+#[test]
+fn a_timeline_is_in_the_order_in_which_it_came_whatever_the_node_s_clock_says() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    let report = installing(&registry, START);
+    // A battery that is empty, a clock that is set in the middle; the last one comes twice.
+    let said = [0, 1_900_000_000, 1_800_000_000, 1_800_000_000];
+    for (second, said) in (1..).zip(said) {
+        let at = Some(Timestamp::from_second(said).unwrap());
+        let name = format!("step-{said}");
+        let progress = Progress { kind: ReportKind::Start, name, text: String::new(), at, result: None };
+        registry.report(&report, Report::Progress(progress), from(), START + second.seconds()).unwrap();
+    }
+    let events = registry.events(mac(1), 10).unwrap();
+    let found: Vec<_> = events.iter().map(|event| (event.name.as_str(), event.at)).collect();
+    let at = |second: i64| START + second.seconds();
+    assert_eq!(found, [("step-0", at(1)), ("step-1900000000", at(2)), ("step-1800000000", at(3))]);
+}
+
+#[test]
+fn what_old_attempts_left_goes_and_the_audit_log_stays() {
+    let lab = Lab::new();
+    let registry = lab.open(START);
+    let count = |sql: &str| registry.store().read(|c| Ok(c.query_row(sql, [], |row| row.get::<_, i64>(0))?)).unwrap();
+    for attempt in 1..=13 {
+        let report = installing(&registry, START);
+        let failed = Report::Failed { reason: "test".to_owned(), log: Some(format!("log {attempt}")) };
+        registry.report(&report, failed, from(), START).unwrap();
+    }
+    for table in ["events", "logs", "tokens"] {
+        let oldest = count(&format!("SELECT min(attempt) FROM {table}"));
+        assert_eq!((oldest, count(&format!("SELECT count(DISTINCT attempt) FROM {table}"))), (4, 10), "{table}");
+    }
+    assert_eq!(registry.log(mac(1)).unwrap().as_deref(), Some("log 13"));
+    // Two nodes declared; armed, booting, installing, failed.
+    let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
+    assert_eq!(lines, 2 + 13 * 4);
 }

@@ -52,15 +52,15 @@ CREATE INDEX tokens_of_a_node ON tokens (mac, attempt);
 
 -- What installers report, for the timeline.
 CREATE TABLE events (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: it counts them, those that were removed as well
     mac        TEXT NOT NULL,
     attempt    INTEGER NOT NULL,
-    at         TEXT NOT NULL,
+    at         TEXT NOT NULL,              -- when it came
     kind       TEXT NOT NULL,              -- 'start', 'finish' or 'note'
     name       TEXT NOT NULL,
     text       TEXT NOT NULL,
     result     TEXT,
-    digest     TEXT NOT NULL UNIQUE        -- of everything but the id: the same report again is the same event
+    digest     TEXT NOT NULL UNIQUE        -- of what the node said, with its time: the same again is the same event
 ) STRICT;
 CREATE INDEX events_of_a_node ON events (mac, id);
 CREATE INDEX events_of_an_attempt ON events (mac, attempt);

@@ -1,6 +1,7 @@
 //! The command line against a daemon of its own: what it prints, and its exit codes.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,19 @@ impl Drop for Daemon {
 impl Daemon {
     fn start() -> Daemon {
         let lab = Lab::new(2);
+        let child = Self::serve(&lab);
+        Daemon { lab, child }
+    }
+
+    /// Kills it, and starts it again.
+    fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::fs::remove_file(self.lab.directory.path().join("local.sock")).unwrap();
+        self.child = Self::serve(&self.lab);
+    }
+
+    fn serve(lab: &Lab) -> Child {
         let at = |name: &str| lab.directory.path().join(name);
         let child = Command::new(env!("CARGO_BIN_EXE_provd"))
             .arg("serve")
@@ -38,7 +52,18 @@ impl Daemon {
             assert!(Instant::now() < end, "the daemon does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Daemon { lab, child }
+        child
+    }
+
+    /// What one of the daemon's sockets answers to the second node's address, head and body.
+    fn ask(&self, socket: &str, path: &str) -> String {
+        let mut stream = UnixStream::connect(self.lab.directory.path().join(socket)).unwrap();
+        let address = crate::lab::address(2);
+        let head = format!("Host: x\r\nConnection: close\r\nX-Provbuild-Address: {address}\r\n\r\n");
+        write!(stream, "GET {path} HTTP/1.1\r\n{head}").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
     }
 
     /// Exit code, standard output, standard error.
@@ -62,11 +87,19 @@ fn commands_say_what_they_did_by_their_exit_code() {
     assert!(refused.2.contains("erases the disk of node1"), "{}", refused.2);
     let armed = daemon.run("arm node1 --yes --reason disk");
     assert_eq!((armed.0, armed.2.as_str()), (0, ""));
-    assert_eq!(armed.1, "node1 is armed: installs noble at its next network boot\n");
+    assert!(armed.1.starts_with("node1 is armed: installs noble at its next network boot, until 2"), "{}", armed.1);
+    assert!(armed.1.ends_with(" min)\n"), "{}", armed.1);
+    let shown = daemon.run("show node1").1;
+    assert!(shown.contains("\n  armed      until 2"), "{shown}");
+    assert!(shown.contains("\n  disk       serial = S3Z*, min-size = 200000000000\n"), "{shown}");
+    let other = daemon.run("show node2").1;
+    assert!(other.contains("\n  disk       the only one\n") && !other.contains("until"), "{other}");
     assert_eq!(daemon.run("arm node1 --yes").0, 1);
     assert_eq!(daemon.run("show node9").0, 3);
     assert_eq!(daemon.run("audit --verify").0, 0);
     assert_eq!(daemon.run("frobnicate").0, 2);
+    let no_state = daemon.run("nodes --state foo");
+    assert_eq!((no_state.0, no_state.2.contains("possible values: unknown, disk, armed")), (2, true), "{}", no_state.2);
     assert!(daemon.run("events").1.lines().last().unwrap().contains("node1  disk -> armed"));
     let nodes: serde_json::Value = serde_json::from_str(&daemon.run("nodes --json --state armed").1).unwrap();
     assert_eq!((nodes.as_array().unwrap().len(), nodes[0]["hostname"].as_str()), (1, Some("node1")));
@@ -79,23 +112,61 @@ fn commands_say_what_they_did_by_their_exit_code() {
 }
 
 #[test]
-fn whoever_follows_sees_changes_as_they_happen() {
+fn a_failed_node_is_shown_with_the_way_to_its_log() {
     let daemon = Daemon::start();
+    assert_eq!(daemon.run("arm node2 --yes").0, 0);
+    let script = daemon.ask("nodes.sock", "/nodes/52-54-00-00-00-02.ipxe");
+    let token = script.split("/seed/").nth(1).unwrap().get(..32).unwrap();
+    daemon.ask("nodes.sock", &format!("/seed/{token}/user-data"));
+    assert!(!daemon.run("show node2").1.contains("provd log"));
+    // What installs, and is given up, has failed.
+    assert_eq!(daemon.run("disarm node2").0, 0);
+    let shown = daemon.run("show node2").1;
+    assert!(shown.ends_with("provd log node2\n"), "{shown}");
+}
+
+#[test]
+fn what_nodes_are_refused_is_counted() {
+    let daemon = Daemon::start();
+    let refusals = |count: u32| {
+        let text = daemon.ask("web.sock", "/metrics");
+        assert!(text.contains(&format!("\nprovd_refusals_total {count}\n")), "{text}");
+        assert!(text.contains("\nprovd_webhooks_dropped_total 0\n"), "{text}");
+    };
+    refusals(0);
+    assert!(daemon.ask("nodes.sock", "/nodes/52-54-00-00-00-99.ipxe").starts_with("HTTP/1.1 404 "));
+    assert!(daemon.ask("nodes.sock", "/elsewhere").starts_with("HTTP/1.1 404 "));
+    refusals(2);
+}
+
+#[test]
+fn whoever_follows_sees_changes_as_they_happen_and_outlives_the_daemon() {
+    let mut daemon = Daemon::start();
     let mut follower = Command::new(env!("CARGO_BIN_EXE_provd"))
         .args(["events", "--follow"])
         .env("PROVD_SOCKET", daemon.lab.directory.path().join("local.sock"))
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     assert_eq!(daemon.run("arm node2 --yes").0, 0);
-    let mut seen = Vec::new();
     let mut out = follower.stdout.take().unwrap();
-    while !String::from_utf8_lossy(&seen).contains("node2  disk -> armed") {
+    read_until(&mut out, "node2  disk -> armed");
+    daemon.restart();
+    assert_eq!(daemon.run("disarm node2").0, 0);
+    read_until(&mut out, "node2  armed -> disk");
+    follower.kill().unwrap();
+    let told = String::from_utf8(follower.wait_with_output().unwrap().stderr).unwrap();
+    // Where it was back before the follower looked, there was nothing to say.
+    assert!(told.is_empty() || told.contains("; waiting for it\nprovd: the daemon is back\n"), "{told}");
+}
+
+fn read_until(out: &mut impl std::io::Read, wanted: &str) {
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains(wanted) {
         let mut bytes = [0; 512];
         let length = out.read(&mut bytes).unwrap();
-        assert!(length > 0, "the stream has ended");
+        assert!(length > 0, "the stream has ended before '{wanted}'");
         seen.extend_from_slice(&bytes[..length]);
     }
-    follower.kill().unwrap();
-    follower.wait().unwrap();
 }

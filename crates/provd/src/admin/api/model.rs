@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::admin::act::Action;
 use crate::pen::{Pen, Stranger};
-use crate::registry::{NodeView, ReportedEvent};
+use crate::registry::{NodeView, RefusedBoot, ReportedEvent};
 use crate::state::{Attempt, State};
 use crate::store::Audited;
 
@@ -46,7 +46,7 @@ pub(in crate::admin) struct NodeRow {
 
 impl NodeRow {
     pub(in crate::admin) fn of(node: &NodeView) -> Self {
-        let NodeView { declared, stored, media_ready } = node;
+        let NodeView { declared, stored, media_ready, refused: _ } = node;
         NodeRow {
             hostname: stored.hostname.clone(),
             mac: stored.mac.to_string(),
@@ -92,6 +92,9 @@ pub(in crate::admin) struct NodeDetail {
     /// Where its last request came from.
     #[schema(required)]
     pub(in crate::admin) heard_from: Option<String>,
+    /// Why it was sent to its own disk although it was armed, the last time since it was armed and the daemon was started.
+    #[schema(required)]
+    pub(in crate::admin) refused: Option<RefusedRow>,
     /// What the verified system gave, as in known_hosts, without the host's name.
     pub(in crate::admin) host_keys: Vec<String>,
     /// The disk that is installed on, by the inventory; null means the only one.
@@ -104,6 +107,24 @@ pub(in crate::admin) struct NodeDetail {
     pub(in crate::admin) bmc: Option<String>,
     pub(in crate::admin) secure_boot: bool,
     pub(in crate::admin) roles: Vec<String>,
+}
+
+/// A boot request that was not answered with an installer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::admin) struct RefusedRow {
+    #[schema(value_type = String, format = DateTime)]
+    pub(in crate::admin) at: Timestamp,
+    /// The address that asked.
+    pub(in crate::admin) from: String,
+    pub(in crate::admin) reason: String,
+}
+
+impl From<RefusedBoot> for RefusedRow {
+    fn from(refused: RefusedBoot) -> Self {
+        let RefusedBoot { from, reason, at } = refused;
+        RefusedRow { at, from: from.to_string(), reason: reason.to_string() }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -140,6 +161,7 @@ impl NodeDetail {
             node: NodeRow::of(view),
             attempt: view.stored.state.attempt().map(AttemptRow::from),
             heard_from: view.stored.address.map(|address| address.to_string()),
+            refused: view.refused.map(RefusedRow::from),
             host_keys,
             disk,
             address6: declared.and_then(|node| node.address6).map(|address| address.to_string()),

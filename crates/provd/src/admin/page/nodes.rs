@@ -162,7 +162,7 @@ pub(super) fn node(
 }
 
 fn facts(detail: &NodeDetail) -> Markup {
-    let NodeDetail { node, attempt, heard_from, host_keys, disk, address6, bmc, secure_boot, roles } = detail;
+    let NodeDetail { node, attempt, heard_from, refused, host_keys, disk, address6, bmc, secure_boot, roles } = detail;
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
     let disk = match disk.as_ref().and_then(|disk| disk.as_object()) {
         None => "the only one".to_owned(),
@@ -191,6 +191,12 @@ fn facts(detail: &NodeDetail) -> Markup {
                 dt { "Last heard" } dd {
                     (time_or(node.heard, "never"))
                     @if let Some(from) = heard_from { span.quiet { " from " (from) } }
+                }
+            }
+            @if let Some(refused) = refused {
+                p.warning #refused {
+                    "It asked for its boot script from " (refused.from) ", " (time(refused.at)) ", and was sent to its own disk: "
+                    (refused.reason) "."
                 }
             }
             @if !host_keys.is_empty() {
