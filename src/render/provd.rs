@@ -16,7 +16,7 @@ use netboot::{DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite};
 use super::canvas::Canvas;
 use super::storage::STATE_UNIT;
 use super::{Fault, IMAGE_DIGEST, SERVED, STATE, nginx, units};
-use crate::profile::{Addressing, Dhcp, Profile};
+use crate::profile::{Addressing, Dhcp, Media, Profile};
 use crate::vocab::{Mode, Owner};
 
 pub(super) const ACCOUNT: &str = "provd";
@@ -84,7 +84,13 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, program: &[u8])
 fn declared(profile: &Profile) -> String {
     let site = profile.site();
     let installers = profile.installers.iter().map(|(name, installer)| {
-        (name.clone(), DeclaredInstaller { system: installer.system.clone(), medium: installer.medium.is_some() })
+        let fetched = installer.medium.as_ref().filter(|_| installer.media == Media::Fetch);
+        let declared = DeclaredInstaller {
+            system: installer.system.clone(),
+            medium: installer.medium.is_some(),
+            sha256: fetched.map(|medium| medium.sha256.to_string()),
+        };
+        (name.clone(), declared)
     });
     let declared = Declared {
         format: Declared::FORMAT,

@@ -91,6 +91,9 @@ impl Site {
                 media.push(Medium { path, bytes });
             }
         }
+        for installer in ["noble", "trixie"] {
+            fs::write(work.join("srv/http/media").join(installer).join("sha256"), format!("{SHA256}\n")).unwrap();
+        }
         let script = format!(
             "#!/bin/sh\nexport PROVD_DHCP_SOCKET={}\nexec {} dhcp-event \"$@\"\n",
             work.join("sockets/dhcp.sock").display(),

@@ -54,6 +54,8 @@ pub struct DeclaredInstaller {
     pub system: System,
     /// Whether the profile names a medium; whether its files are there is seen below the boot server's root.
     pub medium: bool,
+    /// Digest of the medium that the appliance fetches by itself; what an image before this one fetched may still lie there.
+    pub sha256: Option<String>,
 }
 
 /// How the daemon watches over installations. Durations are in seconds.

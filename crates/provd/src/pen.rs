@@ -110,8 +110,9 @@ impl Pen {
         if new && memory.strangers.len() >= LIMIT {
             memory.forget_the_oldest();
         }
-        memory.gone.remove(&mac);
-        let kept = memory.strangers.entry(mac).or_insert_with(|| Kept::new(mac, now));
+        // A row that was to go may still be on the disk.
+        let written = memory.gone.remove(&mac).then_some(now);
+        let kept = memory.strangers.entry(mac).or_insert_with(|| Kept { written, ..Kept::new(mac, now) });
         kept.stranger.merge(seen, now);
         kept.changed = true;
         Ok(new)

@@ -13,6 +13,8 @@ pub(super) const CODE: SignedDuration = SignedDuration::from_mins(10);
 /// How long a session lasts.
 pub(super) const SESSION: SignedDuration = SignedDuration::from_hours(12);
 /// Codes, sessions and tokens at a time: far more than a site has, far less than a disk.
+/// Small steps of a clock that is set by the network.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
 const LIMIT: i64 = 1000;
 /// Before the name of a program, so that its lines in the audit log are never a person's.
 const PROGRAM: &str = "token:";
@@ -193,7 +195,9 @@ fn find(connection: &Connection, kind: Kind, secret: &Token, now: Timestamp) -> 
         .query_row([secret.hash().as_str(), kind.name()], |row| Ok(holder_of(row)))
         .optional()?
         .transpose()?;
-    Ok(holder.filter(|holder| holder.expires.is_none_or(|expires| expires > now)))
+    // What was made in the future was made before the clock was set back: how long it lasts is not known any more.
+    let past = |holder: &Holder| holder.made.duration_since(now) <= CLOCK_SLACK;
+    Ok(holder.filter(|holder| holder.expires.is_none_or(|expires| expires > now && past(holder))))
 }
 
 fn holder_of(row: &rusqlite::Row<'_>) -> Result<Holder, StoreError> {

@@ -30,21 +30,23 @@ impl Limit {
     /// Whether the address has failed too often lately.
     pub(super) fn reached(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
         let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        tried.get(&network(address)).is_some_and(|t| t.failures >= FAILURES && now.duration_since(t.since) < WINDOW)
+        tried
+            .get(&network(address))
+            .is_some_and(|t| t.failures >= FAILURES && now.duration_since(t.since).abs() < WINDOW)
     }
 
     pub(super) fn failed(&self, address: Option<IpAddr>, now: Timestamp) {
         let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         let key = network(address);
         if tried.len() >= ADDRESSES && !tried.contains_key(&key) {
-            tried.retain(|_, tries| now.duration_since(tries.since) < WINDOW);
+            tried.retain(|_, tries| now.duration_since(tries.since).abs() < WINDOW);
             let oldest = tried.iter().min_by_key(|(_, tries)| tries.since).map(|(key, _)| *key);
             if let Some(oldest) = oldest.filter(|_| tried.len() >= ADDRESSES) {
                 tried.remove(&oldest);
             }
         }
         let tries = tried.entry(key).or_insert(Tries { since: now, failures: 0 });
-        if now.duration_since(tries.since) >= WINDOW {
+        if now.duration_since(tries.since).abs() >= WINDOW {
             *tries = Tries { since: now, failures: 0 };
         }
         tries.failures = tries.failures.saturating_add(1);

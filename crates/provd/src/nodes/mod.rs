@@ -53,8 +53,8 @@ const AT_ONCE: usize = 16;
 /// Shared by all requests.
 struct Nodes {
     app: Shared,
-    long_bodies: Semaphore,
-    at_once: Semaphore,
+    long_bodies: Arc<Semaphore>,
+    at_once: Arc<Semaphore>,
     /// Lines about what was given.
     given: Limit,
     /// Lines about what was refused.
@@ -66,8 +66,8 @@ struct Nodes {
 pub fn router(app: Shared) -> Router {
     let nodes = Nodes {
         app,
-        long_bodies: Semaphore::new(LONG_BODIES),
-        at_once: Semaphore::new(AT_ONCE),
+        long_bodies: Arc::new(Semaphore::new(LONG_BODIES)),
+        at_once: Arc::new(Semaphore::new(AT_ONCE)),
         given: Limit::new(500, 50),
         refused: Limit::new(50, 2),
         strangers: Limit::new(256, 10),
@@ -160,7 +160,7 @@ impl Nodes {
         from: IpAddr,
     ) -> Result<Response, Refusal> {
         let long = match kind {
-            ReportKind::Failed => Some(self.long_bodies.acquire().await.map_err(Refusal::fault)?),
+            ReportKind::Failed => Some(Arc::clone(&self.long_bodies).acquire_owned().await.map_err(Refusal::fault)?),
             _ => None,
         };
         let body = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, kind.limit()));
@@ -173,9 +173,11 @@ impl Nodes {
         })?;
         let report = read::report(kind, &body).map_err(Refusal::bad)?;
         drop(body);
-        let outcome = self.blocking(move |nodes| nodes.app.registry.report(&token, report, from, Timestamp::now()));
+        let outcome = self.blocking(move |nodes| {
+            let _long = long;
+            nodes.app.registry.report(&token, report, from, Timestamp::now())
+        });
         let outcome = outcome.await?.map_err(refused)?;
-        drop(long);
         let (word, body) = match outcome {
             Outcome::Taken => ("taken", "{\"outcome\":\"taken\"}\n"),
             Outcome::Ignored => ("ignored", "{\"outcome\":\"ignored\"}\n"),
@@ -187,14 +189,18 @@ impl Nodes {
         Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }
 
-    /// Runs what may wait for the disk.
+    /// Runs what may wait for the disk. The work goes on when its client hangs up, and counts until it ends.
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Nodes) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let _permit = self.at_once.acquire().await.map_err(Refusal::fault)?;
+        let permit = Arc::clone(&self.at_once).acquire_owned().await.map_err(Refusal::fault)?;
         let nodes = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&nodes)).await.map_err(Refusal::fault)
+        let work = move || {
+            let _permit = permit;
+            work(&nodes)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Refusal::fault)
     }
 
     fn log(&self, from: IpAddr, node: &dyn std::fmt::Display, verdict: &str) {

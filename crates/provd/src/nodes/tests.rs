@@ -114,7 +114,7 @@ impl Site {
         let nodes = registry.nodes();
         Untouched {
             states: nodes.iter().map(|node| (node.stored.mac, node.stored.state.clone())).collect(),
-            head: registry.store().read(Audited::verify).unwrap().unwrap(),
+            head: Audited::verify(registry.store()).unwrap().unwrap(),
             events: nodes.iter().map(|node| registry.events(node.stored.mac, 100_000).unwrap()).collect(),
             logs: nodes.iter().map(|node| registry.log(node.stored.mac).unwrap()).collect(),
         }

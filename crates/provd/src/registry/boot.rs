@@ -48,12 +48,12 @@ impl Registry {
         let Some(node) = self.declared_node(mac) else { return Ok(None) };
         let mut memory = self.lock();
         let own = from == IpAddr::from(node.address);
-        if own {
-            Self::heard(&mut memory, mac, from, now);
-        }
         let Some(stored) = memory.get(&mac) else { return Ok(None) };
         let state = stored.state.clone();
-        let attempt = state.attempt().cloned().filter(|attempt| boots_installer(&state) && attempt.expires > now);
+        if own && !is_reporting(&state) {
+            Self::heard(&mut memory, mac, from, now);
+        }
+        let attempt = state.attempt().cloned().filter(|attempt| boots_installer(&state) && attempt.open(now));
         let Some(attempt) = attempt else {
             let verdict = format!("its own disk: {}", state.name());
             return Ok(Some(self.own_disk(node, Reason::NotArmed, verdict)));
@@ -116,9 +116,12 @@ impl Registry {
             return Ok(());
         };
         let mut memory = self.lock();
-        Self::heard(&mut memory, node.mac, from, now);
-        match memory.get(&mac).map(|stored| stored.state.clone()) {
-            Some(State::Armed(armed)) if armed.attempt.expires > now => {
+        let state = memory.get(&mac).map(|stored| stored.state.clone());
+        if !state.as_ref().is_some_and(is_reporting) {
+            Self::heard(&mut memory, node.mac, from, now);
+        }
+        match state {
+            Some(State::Armed(armed)) if armed.attempt.open(now) => {
                 let step = armed.boot("it read its boot script by TFTP");
                 self.commit(&mut memory, mac, step, &Actor::node(from), now, |_| Ok(()))
             }
@@ -140,10 +143,13 @@ impl Registry {
         let node = self.declared_node(grant.mac).ok_or(Refused::Gone)?;
         let state = memory.get(&grant.mac).map(|stored| stored.state.clone()).ok_or(Refused::Gone)?;
         let attempt = state.attempt().filter(|attempt| attempt.number == grant.attempt).cloned();
-        let open = matches!(state, State::Armed(_) | State::Booting(_) | State::Installing(_));
-        let (Some(attempt), true) = (attempt, open && !grant.revoked && grant.expires > now) else {
+        let (Some(attempt), false) = (attempt, grant.revoked || grant.expires <= now) else {
             return Err(Refused::Gone);
         };
+        let open = matches!(state, State::Installing(_)) || boots_installer(&state) && attempt.open(now);
+        if !open {
+            return Err(Refused::Gone);
+        }
         let installer = self.declared.installers.get(&attempt.installer).ok_or(Refused::Gone)?;
 
         // What is thrown away again for the other files costs 16 random bytes.
@@ -198,4 +204,9 @@ impl Registry {
         let server = self.declared.site().url();
         BootAnswer { ipxe: node_script(node, decision, &server), grub: grub_node_script(node, decision), verdict }
     }
+}
+
+/// States in which a sign of life is a report: a machine that only starts again and again is not getting on.
+fn is_reporting(state: &State) -> bool {
+    matches!(state, State::Installing(_) | State::Installed(_))
 }

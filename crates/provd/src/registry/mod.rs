@@ -13,15 +13,17 @@ mod scripts;
 pub(crate) mod tests;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use netboot::{Declared, DeclaredInstaller, MacAddr, MediaPaths, Node};
 use rusqlite::Transaction;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::broadcast;
 
 use crate::state::{Active, Disk, State, Transition, Unknown};
@@ -135,7 +137,8 @@ pub struct Registry {
     scripts: Scripts,
     store: Arc<Store>,
     /// When this daemon began to listen: silence before that says nothing.
-    started: Timestamp,
+    /// Seconds since 1970; goes back with the clock.
+    started: AtomicI64,
     memory: Mutex<BTreeMap<MacAddr, StoredNode>>,
     /// At most one for each declared node.
     refusals: Mutex<BTreeMap<MacAddr, RefusedBoot>>,
@@ -157,8 +160,18 @@ impl Registry {
         let (changes, _) = broadcast::channel(BACKLOG);
         let scripts = Scripts::new(places.grub_nodes.clone());
         let refusals = Mutex::default();
-        let registry =
-            Registry { declared, by_mac, by_hostname, places, scripts, store, started: now, memory, refusals, changes };
+        let registry = Registry {
+            declared,
+            by_mac,
+            by_hostname,
+            places,
+            scripts,
+            store,
+            started: AtomicI64::new(now.as_second()),
+            memory,
+            refusals,
+            changes,
+        };
         registry.reconcile(now)?;
         Ok(registry)
     }
@@ -194,11 +207,38 @@ impl Registry {
                     if let State::Unknown(unknown) = stored.state.clone() {
                         self.commit(&mut memory, mac, unknown.declare(), &Actor::daemon(), now, |_| Ok(()))?;
                     }
-                    self.publish(&memory, mac, now)?;
+                    self.end_what_changed(&mut memory, node, now)?;
+                    self.publish(&memory, mac, now);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Disarms a node that was armed for something else than this image would install.
+    fn end_what_changed(
+        &self,
+        memory: &mut BTreeMap<MacAddr, StoredNode>,
+        node: &Node,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(state) = memory.get(&node.mac).map(|stored| stored.state.clone()).filter(boots_installer) else {
+            return Ok(());
+        };
+        if state.attempt().is_some_and(|attempt| attempt.meaning == self.meaning(node)) {
+            return Ok(());
+        }
+        let Some(step) = state.disarm("this image would install something else than what was armed") else {
+            return Ok(());
+        };
+        self.commit(memory, node.mac, step, &Actor::daemon(), now, |_| Ok(()))
+    }
+
+    /// Digest of what arming this node asks for.
+    fn meaning(&self, node: &Node) -> String {
+        // Plain data with text keys: writing it cannot fail, and an empty text would only end an arming.
+        let text = serde_json::to_string(&(self.installer_of(node), &node.disk)).unwrap_or_default();
+        hex::encode(Sha256::digest(text))
     }
 
     pub fn declared(&self) -> &Declared {
@@ -221,15 +261,19 @@ impl Registry {
 
     /// Every node that is declared or remembered, in the order of the inventory, then the others.
     pub fn nodes(&self) -> Vec<NodeView> {
-        let memory = self.lock();
-        let mut nodes: Vec<NodeView> = memory.values().map(|stored| self.view_of(stored)).collect();
-        drop(memory);
+        let stored: Vec<StoredNode> = self.lock().values().cloned().collect();
+        // The disk is asked without the lock that every boot request needs, and once for each installer.
+        let ready = |name: &String| self.media_ready(name).then(|| name.clone());
+        let ready: BTreeSet<String> = self.declared.installers.keys().filter_map(ready).collect();
+        let mut nodes: Vec<NodeView> =
+            stored.into_iter().map(|stored| self.view_of(stored, |installer| ready.contains(installer))).collect();
         nodes.sort_by_key(|node| self.by_mac.get(&node.stored.mac).copied().unwrap_or(usize::MAX));
         nodes
     }
 
     pub fn node(&self, mac: MacAddr) -> Option<NodeView> {
-        self.lock().get(&mac).map(|stored| self.view_of(stored))
+        let stored = self.lock().get(&mac).cloned()?;
+        Some(self.view_of(stored, |installer| self.media_ready(installer)))
     }
 
     pub fn subscribe(&self) -> broadcast::Receiver<Change> {
@@ -242,22 +286,27 @@ impl Registry {
         let _ = self.changes.send(change);
     }
 
-    fn view_of(&self, stored: &StoredNode) -> NodeView {
+    fn view_of(&self, stored: StoredNode, ready: impl Fn(&str) -> bool) -> NodeView {
         let declared = self.declared_node(stored.mac).cloned();
-        let media_ready =
-            declared.as_ref().and_then(|node| node.install.as_deref()).is_some_and(|i| self.media_ready(i));
-        NodeView { declared, stored: stored.clone(), media_ready, refused: self.last_refusal(stored.mac) }
+        let media_ready = declared.as_ref().and_then(|node| node.install.as_deref()).is_some_and(ready);
+        let refused = self.last_refusal(stored.mac);
+        NodeView { declared, stored, media_ready, refused }
     }
 
     fn installer_of(&self, node: &Node) -> Option<(&String, &DeclaredInstaller)> {
         self.declared.installers.get_key_value(node.install.as_ref()?)
     }
 
-    /// Whether an installer's files are all below the boot server's root. They get their names only once they are verified.
+    /// Whether an installer's files are all below the boot server's root: those of this image's medium, where the appliance
+    /// fetches them. They get their names only once they are verified, and their digest stands beside them.
     pub fn media_ready(&self, installer: &str) -> bool {
         let Some(declared) = self.declared.installers.get(installer) else { return false };
         let MediaPaths { kernel, initrd, iso } = MediaPaths::of(installer, declared.system.release);
-        [Some(kernel), Some(initrd), iso].iter().flatten().all(|path| self.places.served.join(path).is_file())
+        let at = |path: &str| self.places.served.join(path);
+        let same = declared.sha256.as_ref().is_none_or(|sha256| {
+            std::fs::read_to_string(at(&format!("media/{installer}/sha256"))).is_ok_and(|is| is.trim() == sha256)
+        });
+        same && [Some(kernel), Some(initrd), iso].iter().flatten().all(|path| at(path).is_file())
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MacAddr, StoredNode>> {

@@ -67,12 +67,13 @@ impl Registry {
             .idle()
             .map_err(|state| ArmError::Busy { hostname: hostname(), state: state.name() })?;
         let lasts = SignedDuration::from_secs(self.declared.control.arming.min(i32::MAX as u64) as i64);
-        let attempt = Attempt { number, installer: installer.to_owned(), expires: now + lasts };
+        let (installer, meaning) = (installer.to_owned(), self.meaning(node));
+        let attempt = Attempt { number, installer, expires: now + lasts, armed: now, meaning };
         self.commit(&mut memory, mac, idle.arm(attempt.clone(), why), actor, now, |transaction| {
             forget_attempts(transaction, mac, (number + 1).saturating_sub(ATTEMPTS_KEPT))
         })?;
         self.forget_refusal(mac);
-        self.publish(&memory, mac, now)?;
+        self.publish(&memory, mac, now);
         Ok(attempt)
     }
 

@@ -120,6 +120,12 @@ impl Registry {
 
         let event = event_of(node, grant.attempt, &report, now);
         let said = said_at(&report).unwrap_or(now);
+        let digest = digest_of(&event, said);
+        // The same step twice is no step back, and no line of the audit log.
+        let known = |c: &Connection| is_known(c, &digest);
+        if matches!(report, Report::Progress(_)) && self.store.read(known)? {
+            return Ok(Outcome::Ignored);
+        }
         let mut told = None;
         let mut outcome = Outcome::Ignored;
         // At most two steps: the end of the installation may have gone unheard before the first boot is.
@@ -134,7 +140,7 @@ impl Registry {
                     keep_log(transaction, mac, grant.attempt, &log, now)?;
                 }
                 if last {
-                    *stored_event = keep(transaction, &event, said)?.then_some(event);
+                    *stored_event = keep(transaction, &event, &digest)?.then_some(event);
                 }
                 Ok(())
             })?;
@@ -146,7 +152,7 @@ impl Registry {
         if outcome == Outcome::Ignored && has_news(memory.get(&mac).map(|stored| &stored.state), &report) {
             let kept = self.store.write(|transaction| {
                 read(transaction)?;
-                keep(transaction, &event, said)
+                keep(transaction, &event, &digest)
             })?;
             told = kept.then_some(event);
             if kept {
@@ -322,16 +328,24 @@ fn events_of_attempt(connection: &Connection, mac: MacAddr, attempt: u64) -> Res
         .query_row(params![mac.to_string(), attempt as i64], |row| row.get(0))?)
 }
 
-/// Stores an event unless it is known, or the attempt has told too much already. Whether it was new. An event is known by what
-/// the node said, its time (`said`) included; it stands in the timeline at the time at which it came.
-fn keep(transaction: &Transaction<'_>, event: &ReportedEvent, said: Timestamp) -> Result<bool, StoreError> {
+/// What an event is known by: what the node said, its time (`said`) included.
+fn digest_of(event: &ReportedEvent, said: Timestamp) -> String {
+    let ReportedEvent { mac, attempt, kind, name, text, result, .. } = event;
+    hex::encode(Sha256::digest(format!("{mac}\n{attempt}\n{said}\n{kind}\n{name}\n{text}\n{result:?}")))
+}
+
+fn is_known(connection: &Connection, digest: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM events WHERE digest = ?")?.exists([digest])?)
+}
+
+/// Stores an event unless it is known, or the attempt has told too much already. Whether it was new. It stands in the timeline at
+/// the time at which it came.
+fn keep(transaction: &Transaction<'_>, event: &ReportedEvent, digest: &str) -> Result<bool, StoreError> {
     let ReportedEvent { mac, attempt, at, kind, name, text, result, .. } = event;
     // The few that end an attempt have their place beyond the limit.
     if events_of_attempt(transaction, *mac, *attempt)? >= EVENTS_PER_ATTEMPT + LAST_EVENTS {
         return Ok(false);
     }
-    let identity = format!("{mac}\n{attempt}\n{said}\n{kind}\n{name}\n{text}\n{result:?}");
-    let digest = hex::encode(Sha256::digest(identity));
     let added = transaction
         .prepare_cached(
             "INSERT OR IGNORE INTO events (mac, attempt, at, kind, name, text, result, digest)

@@ -63,9 +63,18 @@ impl Scripts {
 }
 
 impl Registry {
+    /// Writes the script of a node, or takes it away where that cannot be done: the node stays armed, and GRUB goes on to its own
+    /// disk.
+    pub(super) fn publish(&self, memory: &BTreeMap<MacAddr, StoredNode>, mac: MacAddr, now: Timestamp) {
+        if let Err(error) = self.try_publish(memory, mac, now) {
+            self.scripts.remove(mac);
+            tracing::error!("GRUB's script of {mac}: {error}");
+        }
+    }
+
     /// Writes the script of a node that may install, with a token of its own. Only nodes whose firmware enforces Secure Boot are
     /// started through GRUB: nobody else's script is where every machine of the network could read it.
-    pub(super) fn publish(
+    fn try_publish(
         &self,
         memory: &BTreeMap<MacAddr, StoredNode>,
         mac: MacAddr,
@@ -78,7 +87,7 @@ impl Registry {
         if !node.secure_boot {
             return Ok(());
         }
-        let attempt = stored.state.attempt().filter(|attempt| boots_installer(&stored.state) && attempt.expires > now);
+        let attempt = stored.state.attempt().filter(|attempt| boots_installer(&stored.state) && attempt.open(now));
         let Some(attempt) = attempt else {
             self.scripts.remove(mac);
             return Ok(());

@@ -196,7 +196,7 @@ fn a_removed_node_is_disarmed_at_the_next_start() {
     let registry = lab.open(START + SignedDuration::from_secs(60));
     assert_eq!(state(&registry, 1), "disk");
     assert!(registry.seed(&token, "user-data", from(), START).is_err());
-    let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
+    let (lines, _) = Audited::verify(registry.store()).unwrap().unwrap();
     assert_eq!(lines, 6);
 }
 
@@ -248,7 +248,7 @@ fn a_silent_installation_stalls_and_goes_on_when_it_is_heard_again() {
     assert_eq!(state(&registry, 1), "installed");
     // From here on the answers are closed, whether their token has expired or not.
     assert!(matches!(registry.seed(&token, "user-data", from(), START), Err(Refused::Gone)));
-    let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
+    let (lines, _) = Audited::verify(registry.store()).unwrap().unwrap();
     // Two nodes declared; armed, booting, installing, stalled, installing, installed.
     assert_eq!(lines, 8);
 }
@@ -288,6 +288,6 @@ fn what_old_attempts_left_goes_and_the_audit_log_stays() {
     }
     assert_eq!(registry.log(mac(1)).unwrap().as_deref(), Some("log 13"));
     // Two nodes declared; armed, booting, installing, failed.
-    let (lines, _) = registry.store().read(Audited::verify).unwrap().unwrap();
+    let (lines, _) = Audited::verify(registry.store()).unwrap().unwrap();
     assert_eq!(lines, 2 + 13 * 4);
 }

@@ -1,5 +1,7 @@
 //! What time does: armings expire, silent nodes count as stalled.
 
+use std::sync::atomic::Ordering;
+
 use jiff::{SignedDuration, Timestamp};
 use netboot::MacAddr;
 
@@ -14,12 +16,20 @@ impl Registry {
     /// The store cannot be written; what was not done is done at the next call.
     pub fn tick(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut memory = self.lock();
+        // A clock that was set back: nobody has been heard in the future.
+        self.started.fetch_min(now.as_second(), Ordering::Relaxed);
+        for stored in memory.values_mut() {
+            stored.since = stored.since.min(now);
+            stored.heard = stored.heard.map(|heard| heard.min(now));
+        }
         let due: Vec<(MacAddr, Transition)> =
             memory.values().filter_map(|stored| Some((stored.mac, self.due(stored, now)?))).collect();
+        // One that cannot be written does not keep the others.
+        let mut result = Ok(());
         for (mac, step) in due {
-            self.commit(&mut memory, mac, step, &Actor::daemon(), now, |_| Ok(()))?;
+            result = result.and(self.commit(&mut memory, mac, step, &Actor::daemon(), now, |_| Ok(())));
         }
-        Ok(())
+        result
     }
 
     /// Writes when each node was heard, which is not worth a flush of the disk at each word.
@@ -33,12 +43,13 @@ impl Registry {
 
     fn due(&self, stored: &StoredNode, now: Timestamp) -> Option<Transition> {
         let control = &self.declared.control;
-        let heard = stored.heard.unwrap_or(stored.since).max(stored.since).max(self.started);
+        let started = Timestamp::from_second(self.started.load(Ordering::Relaxed)).unwrap_or(now);
+        let heard = stored.heard.unwrap_or(stored.since).max(stored.since).max(started);
         let silent =
             |limit: u64| now.duration_since(heard) > SignedDuration::from_secs(limit.min(i32::MAX as u64) as i64);
         match stored.state.clone() {
-            State::Armed(armed) if armed.attempt.expires <= now => Some(armed.expire()),
-            State::Booting(booting) if booting.attempt.expires <= now => Some(Active::Booting(booting).fall_silent()),
+            State::Armed(armed) if !armed.attempt.open(now) => Some(armed.expire()),
+            State::Booting(booting) if !booting.attempt.open(now) => Some(Active::Booting(booting).fall_silent()),
             State::Installing(state) if silent(control.silence) => Some(Active::Installing(state).fall_silent()),
             State::Installed(state) if silent(control.first_boot) => Some(Active::Installed(state).fall_silent()),
             _ => None,

@@ -178,10 +178,13 @@ async fn watch(app: Shared) {
             if count % REMEMBER == 0 { app.registry.remember() } else { Ok(()) }
         });
         match looked.await {
-            Ok(Ok(())) => {
+            Ok(looked) => {
+                // It lives: a full disk is nothing that starting again would mend.
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                if let Err(error) = looked {
+                    tracing::error!("watching the time: {error}");
+                }
             }
-            Ok(Err(error)) => tracing::error!("watching the time: {error}"),
             Err(error) => tracing::error!("watching the time: {error}"),
         }
     }

@@ -19,7 +19,7 @@
 mod tests;
 mod transition;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use transition::Transition;
@@ -33,6 +33,22 @@ pub struct Attempt {
     pub installer: String,
     /// Until when the answers can be read.
     pub expires: Timestamp,
+    /// When the node was armed.
+    pub armed: Timestamp,
+    /// Digest of what was asked for: the installer, its system, the disk's selector. An image that means something else ends
+    /// the arming.
+    pub meaning: String,
+}
+
+/// How far the clock may go back without ending an arming: small steps of a clock that is set by the network.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
+
+impl Attempt {
+    /// Whether the answers may be read now. A clock that was set back far ends it as its expiry does: an hour must not become
+    /// a year.
+    pub fn open(&self, now: Timestamp) -> bool {
+        now < self.expires && self.armed.duration_since(now) <= CLOCK_SLACK
+    }
 }
 
 /// A node's state, as it is stored and shown.

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn attempt(number: u64) -> Attempt {
-    Attempt { number, installer: "noble".to_owned(), expires: Timestamp::UNIX_EPOCH }
+    let now = Timestamp::UNIX_EPOCH;
+    Attempt { number, installer: "noble".to_owned(), expires: now, armed: now, meaning: String::new() }
 }
 
 /// Every way there is, picked by a number; `None` where the state has no such way.

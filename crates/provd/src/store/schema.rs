@@ -113,6 +113,10 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     if taken > known {
         return Err(StoreError::Newer { path: path.to_owned(), taken, known });
     }
+    if taken == known {
+        // Nothing is written: a full disk does not keep the daemon from showing what it knows.
+        return Ok(());
+    }
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     for step in &STEPS[taken as usize..] {
         transaction.execute_batch(step)?;

@@ -128,6 +128,6 @@ fn a_full_disk_refuses_steps_and_changes_nothing() {
     pages(full * 10).unwrap();
     assert!(registry.boot(mac(10), address(10).into(), START).unwrap().unwrap().ipxe.contains("kernel http"));
     registry.disarm(mac(10), &admin, "again", START).unwrap();
-    let (after, _) = store.read(Audited::verify).unwrap().unwrap();
+    let (after, _) = Audited::verify(&store).unwrap().unwrap();
     assert_eq!(after as usize, lines + if asked.is_ok() { 1 } else { 2 });
 }

@@ -147,7 +147,7 @@ impl Lab {
     /// The audit log, whose chain is checked.
     pub(crate) fn audit(&self) -> Vec<Audited> {
         let store = self.store();
-        store.read(Audited::verify).unwrap().unwrap();
+        Audited::verify(&store).unwrap().unwrap();
         store.read(|connection| Audited::after(connection, None, 0, 1_000_000)).unwrap()
     }
 }

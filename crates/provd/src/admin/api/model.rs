@@ -140,7 +140,7 @@ pub(in crate::admin) struct AttemptRow {
 
 impl From<&Attempt> for AttemptRow {
     fn from(attempt: &Attempt) -> Self {
-        let Attempt { number, installer, expires } = attempt.clone();
+        let Attempt { number, installer, expires, .. } = attempt.clone();
         AttemptRow { number, installer, expires }
     }
 }
