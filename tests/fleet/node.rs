@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::site::{Places, SERVER};
 use crate::wire::{self, Answer};
@@ -86,6 +86,7 @@ impl Node {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
         }
         self.arm();
+        self.reads_no_script_by_tftp();
 
         let script = match way {
             Way::Grub => self.script_by_tftp(),
@@ -121,9 +122,11 @@ impl Node {
 
     fn install(&mut self, way: Way, report: &str) {
         let place = format!("/report/{report}");
+        // A time that is believed: one that is a day away is not.
+        let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64().floor() + 0.5;
         for step in 0..6 {
             let body = |kind: &str, step: u32| {
-                let time = 1_800_000_000.5 + f64::from(step);
+                let time = begun + f64::from(step);
                 let result = if kind == "finish" { ",\"result\":\"SUCCESS\"" } else { "" };
                 format!(
                     "{{\"name\":\"subiquity/step-{step}\",\"description\":\"step {step}\",\"event_type\":\"{kind}\",\
@@ -238,6 +241,18 @@ impl Node {
                 Err(error) => assert!(start.elapsed() < PATIENCE, "{name}: {error}"),
             }
             std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// TFTP asks nobody who asks: there are scripts only of nodes that cannot do without. Neither another node's nor its own is there
+    /// for any other, whether armed or not.
+    fn reads_no_script_by_tftp(&self) {
+        for number in [self.number, self.number + 1] {
+            if way(number) != Way::Grub {
+                let name = format!("grub/nodes/{}.cfg", mac(number).replace(':', "-"));
+                let error = wire::tftp(SocketAddr::new(SERVER, 69), &name).unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{name}: {error}");
+            }
         }
     }
 
