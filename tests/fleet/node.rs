@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::KILLS;
 use crate::site::{Places, SERVER};
@@ -88,6 +88,7 @@ impl Node {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
         }
         self.arm();
+        self.reads_no_script_by_tftp();
 
         let script = match way {
             Way::Grub => self.script_by_tftp(),
@@ -123,13 +124,15 @@ impl Node {
 
     fn install(&mut self, way: Way, report: &str) {
         let place = format!("/report/{report}");
+        // A time that is believed: one that is a day away is not.
+        let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64().floor() + 0.5;
         // Until provd was killed often enough, so that every kill finds nodes on their way.
         for step in 0.. {
             if step >= 6 && self.places.kills.load(Ordering::Relaxed) >= KILLS {
                 break;
             }
             let body = |kind: &str, step: u32| {
-                let time = 1_800_000_000.5 + f64::from(step);
+                let time = begun + f64::from(step);
                 let result = if kind == "finish" { ",\"result\":\"SUCCESS\"" } else { "" };
                 format!(
                     "{{\"name\":\"subiquity/step-{step}\",\"description\":\"step {step}\",\"event_type\":\"{kind}\",\
@@ -243,6 +246,18 @@ impl Node {
                 Err(error) => assert!(start.elapsed() < PATIENCE, "{name}: {error}"),
             }
             std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// TFTP asks nobody who asks: there are scripts only of nodes that cannot do without. Neither another node's nor its own is there
+    /// for any other, whether armed or not.
+    fn reads_no_script_by_tftp(&self) {
+        for number in [self.number, self.number + 1] {
+            if way(number) != Way::Grub {
+                let name = format!("grub/nodes/{}.cfg", mac(number).replace(':', "-"));
+                let error = wire::tftp(SocketAddr::new(SERVER, 69), &name).unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{name}: {error}");
+            }
         }
     }
 

@@ -15,6 +15,7 @@
 //! | `nodes` | HTTP for nodes: boot, seed, report |
 //! | `dhcp` | what dnsmasq tells |
 //! | `admin` | HTTP for people and programs: page, API, metrics, health |
+//! | `spelling` | lengths of time in words |
 //! | `serve` | the daemon: listens, watches the time |
 //! | `cli` | arguments and commands |
 
@@ -26,6 +27,7 @@ pub mod nodes;
 pub mod pen;
 pub mod registry;
 pub mod serve;
+mod spelling;
 pub mod state;
 pub mod store;
 pub mod webhooks;

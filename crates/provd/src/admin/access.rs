@@ -12,9 +12,9 @@ use crate::store::{Store, StoreError, Token};
 pub(super) const CODE: SignedDuration = SignedDuration::from_mins(10);
 /// How long a session lasts.
 pub(super) const SESSION: SignedDuration = SignedDuration::from_hours(12);
-/// Codes, sessions and tokens at a time: far more than a site has, far less than a disk.
 /// Small steps of a clock that is set by the network.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
+/// Codes, sessions and tokens at a time: far more than a site has, far less than a disk.
 const LIMIT: i64 = 1000;
 /// Before the name of a program, so that its lines in the audit log are never a person's.
 const PROGRAM: &str = "token:";

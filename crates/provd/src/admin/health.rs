@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 use super::Admin;
 use super::failure::{Failure, blocking};
 use super::metrics::STARTED;
+use crate::spelling::spell;
 use crate::store::Audited;
 
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -125,8 +126,7 @@ pub(super) fn media_of(admin: &Admin) -> Vec<Medium> {
 pub(super) async fn look(admin: &Admin) -> Vec<Service> {
     // Whoever comes while others are asked waits for the same answers.
     let mut kept = admin.probes.0.lock().await;
-    if let Some((at, services)) = kept.as_ref().filter(|(at, _)| at.elapsed() < KEPT) {
-        let _ = at;
+    if let Some((_, services)) = kept.as_ref().filter(|(at, _)| at.elapsed() < KEPT) {
         return services.clone();
     }
     let server = admin.app.registry.declared().site.server;
@@ -145,16 +145,6 @@ pub(super) async fn look(admin: &Admin) -> Vec<Service> {
     ];
     *kept = Some((Instant::now(), services.clone()));
     services
-}
-
-/// Seconds in words: "3 d 4 h".
-pub(super) fn spell(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86400, seconds % 86400 / 3600),
-    }
 }
 
 async fn in_time<T>(work: impl Future<Output = std::io::Result<T>>) -> Result<T, String> {
@@ -218,10 +208,5 @@ mod tests {
         let query = dns_query("lab.example");
         assert_eq!(&query[12..], b"\x03lab\x07example\0\0\x06\0\x01");
         assert_eq!(&dns_query("")[12..], b"\0\0\x06\0\x01");
-    }
-
-    #[test]
-    fn times_are_spelt() {
-        assert_eq!([59, 61, 3661, 90_061].map(spell), ["59 s", "1 min", "1 h 1 min", "1 d 1 h"]);
     }
 }

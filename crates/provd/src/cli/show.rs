@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::spelling::spell;
+
 /// A field as text; "-" where there is none.
 pub(super) fn field(value: &Value, name: &str) -> String {
     match value.get(name) {
@@ -31,15 +33,6 @@ pub(super) fn ago(text: &str, now: Timestamp) -> String {
     match now.duration_since(at).as_secs() {
         seconds @ ..0 => format!("in {}", spell(seconds.unsigned_abs())),
         seconds => format!("{} ago", spell(seconds.unsigned_abs())),
-    }
-}
-
-fn spell(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86400, seconds % 86400 / 3600),
     }
 }
 

@@ -1,12 +1,10 @@
 //! From a body to a [`Report`]: nothing is trusted, and what is of no use is left out.
 
-use std::net::IpAddr;
-
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::request::ReportKind;
-use crate::registry::{FirstBoot, Progress, Report, ReportKind as Kind};
+use crate::registry::{FirstBoot, Phase, Progress, Report};
 
 /// Public keys that one system gives.
 const MOST_KEYS: usize = 16;
@@ -48,14 +46,6 @@ enum EventResult {
     Fail,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct System {
-    hostname: String,
-    address: IpAddr,
-    ssh_host_keys: Vec<String>,
-}
-
 /// Reads a body of a kind.
 ///
 /// # Errors
@@ -77,9 +67,9 @@ fn webhook(body: &[u8]) -> Result<Progress, &'static str> {
         return Err("the event has no name");
     }
     let (kind, result) = match (event.event_type, event.result) {
-        (EventType::Start, None) => (Kind::Start, None),
+        (EventType::Start, None) => (Phase::Start, None),
         (EventType::Start, Some(_)) => return Err("an event that starts has no result"),
-        (EventType::Finish, result) => (Kind::Finish, result),
+        (EventType::Finish, result) => (Phase::Finish, result),
     };
     let result = result.map(|result| match result {
         EventResult::Success => "SUCCESS".to_owned(),
@@ -106,7 +96,7 @@ fn step(body: &[u8]) -> Result<Progress, &'static str> {
     if name.is_empty() {
         return Err("the step has no name");
     }
-    Ok(Progress { kind: Kind::Start, name, text: String::new(), at: None, result: None })
+    Ok(Progress { kind: Phase::Start, name, text: String::new(), at: None, result: None })
 }
 
 fn failed(body: &[u8]) -> Report {
@@ -122,15 +112,14 @@ fn failed(body: &[u8]) -> Report {
 }
 
 fn first_boot(body: &[u8]) -> Result<FirstBoot, &'static str> {
-    let System { hostname, address, ssh_host_keys } =
-        serde_json::from_slice(body).map_err(|_| "this is no report of a system")?;
-    if ssh_host_keys.len() > MOST_KEYS {
+    let system: FirstBoot = serde_json::from_slice(body).map_err(|_| "this is no report of a system")?;
+    if system.ssh_host_keys.len() > MOST_KEYS {
         return Err("the system has too many ssh host keys");
     }
-    if !ssh_host_keys.iter().all(|key| is_public_key(key)) {
+    if !system.ssh_host_keys.iter().all(|key| is_public_key(key)) {
         return Err("one of the ssh host keys is none");
     }
-    Ok(FirstBoot { hostname, address, ssh_host_keys })
+    Ok(system)
 }
 
 /// "TYPE BASE64", with or without a comment (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
@@ -163,12 +152,12 @@ mod tests {
     #[test]
     fn a_webhook_of_subiquity() {
         let Ok(Report::Progress(progress)) = read(ReportKind::Webhook, STARTS) else { panic!() };
-        assert_eq!((progress.kind, progress.name.as_str()), (Kind::Start, "subiquity/Install/install"));
+        assert_eq!((progress.kind, progress.name.as_str()), (Phase::Start, "subiquity/Install/install"));
         assert_eq!(progress.at, Some("2027-01-15T08:00:00.25Z".parse().unwrap()));
         let finish =
             STARTS.replace("\"start\"", "\"finish\", \"result\": \"WARN\", \"files\": [{\"content\": \"AAAA\"}]");
         let Ok(Report::Progress(progress)) = read(ReportKind::Webhook, &finish) else { panic!() };
-        assert_eq!((progress.kind, progress.result.as_deref()), (Kind::Finish, Some("WARN")));
+        assert_eq!((progress.kind, progress.result.as_deref()), (Phase::Finish, Some("WARN")));
         assert!(read(ReportKind::Webhook, r#"{"name": "x", "event_type": "finish"}"#).is_ok());
     }
 

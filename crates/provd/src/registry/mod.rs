@@ -31,7 +31,7 @@ use crate::store::{AuditLine, Audited, Grant, Store, StoreError, StoredNode};
 
 pub use boot::{BootAnswer, RefusedBoot, Seed};
 pub use operator::ArmError;
-pub use report::{FirstBoot, Outcome, Progress, Report, ReportKind};
+pub use report::{FirstBoot, Outcome, Phase, Progress, Report};
 pub use scripts::Scripts;
 
 /// Who asks for something, from where.

@@ -41,7 +41,7 @@ pub enum Report {
 /// One step of an installer, as curtin's and subiquity's webhook reporter sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    pub kind: ReportKind,
+    pub kind: Phase,
     pub name: String,
     pub text: String,
     /// By the installer's clock.
@@ -49,20 +49,20 @@ pub struct Progress {
     pub result: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReportKind {
+/// Of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
     Start,
     Finish,
     Note,
 }
 
-impl ReportKind {
+impl Phase {
     pub fn name(self) -> &'static str {
         match self {
-            ReportKind::Start => "start",
-            ReportKind::Finish => "finish",
-            ReportKind::Note => "note",
+            Phase::Start => "start",
+            Phase::Finish => "finish",
+            Phase::Note => "note",
         }
     }
 }
@@ -182,7 +182,7 @@ fn has_news(state: Option<&State>, report: &Report) -> bool {
 /// The step that a report leads to, and whether it is the last one of this report.
 fn next(state: State, report: &Report, node: &Node, now: Timestamp) -> Option<(Transition, bool)> {
     match (state, report) {
-        (State::Installing(installing), Report::Progress(progress)) if progress.kind == ReportKind::Start => {
+        (State::Installing(installing), Report::Progress(progress)) if progress.kind == Phase::Start => {
             let said = progress.at.filter(|at| at.duration_since(now).abs() < CLOCK_DOUBT);
             Some((installing.step(&cut(&progress.name), said)?, true))
         }
@@ -272,7 +272,7 @@ fn said_at(report: &Report) -> Option<Timestamp> {
 }
 
 fn event_of(node: &Node, attempt: u64, report: &Report, now: Timestamp) -> ReportedEvent {
-    let event = |kind: ReportKind, name: &str, text: &str, result: Option<&str>| ReportedEvent {
+    let event = |kind: Phase, name: &str, text: &str, result: Option<&str>| ReportedEvent {
         mac: node.mac,
         hostname: node.hostname.to_string(),
         attempt,
@@ -287,10 +287,10 @@ fn event_of(node: &Node, attempt: u64, report: &Report, now: Timestamp) -> Repor
             let Progress { kind, name, text, at: _, result } = progress;
             event(*kind, name, text, result.as_deref())
         }
-        Report::Installed => event(ReportKind::Note, "installed", "the installer has ended", None),
-        Report::Failed { reason, .. } => event(ReportKind::Note, "failed", reason, Some("FAIL")),
+        Report::Installed => event(Phase::Note, "installed", "the installer has ended", None),
+        Report::Failed { reason, .. } => event(Phase::Note, "failed", reason, Some("FAIL")),
         Report::FirstBoot(system) => {
-            event(ReportKind::Note, "first-boot", &format!("{} at {}", system.hostname, system.address), None)
+            event(Phase::Note, "first-boot", &format!("{} at {}", system.hostname, system.address), None)
         }
     }
 }

@@ -263,7 +263,7 @@ fn a_timeline_is_in_the_order_in_which_it_came_whatever_the_node_s_clock_says() 
     for (second, said) in (1..).zip(said) {
         let at = Some(Timestamp::from_second(said).unwrap());
         let name = format!("step-{said}");
-        let progress = Progress { kind: ReportKind::Start, name, text: String::new(), at, result: None };
+        let progress = Progress { kind: Phase::Start, name, text: String::new(), at, result: None };
         registry.report(&report, Report::Progress(progress), from(), START + second.seconds()).unwrap();
     }
     let events = registry.events(mac(1), 10).unwrap();

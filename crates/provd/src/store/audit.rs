@@ -37,11 +37,41 @@ pub struct AuditLine {
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Audited {
-    #[serde(flatten)]
     pub line: AuditLine,
     /// 64 hexadecimal digits.
     pub hash: String,
+}
+
+/// A line as programs get it: its own fields, in the order in which they are hashed, and the hash.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    seq: u64,
+    at: Timestamp,
+    mac: MacAddr,
+    hostname: String,
+    who: String,
+    origin: String,
+    from: String,
+    to: String,
+    detail: String,
+    why: String,
+    hash: String,
+}
+
+impl From<Audited> for Written {
+    fn from(Audited { line, hash }: Audited) -> Self {
+        let AuditLine { seq, at, mac, hostname, who, origin, from, to, detail, why } = line;
+        Written { seq, at, mac, hostname, who, origin, from, to, detail, why, hash }
+    }
+}
+
+impl From<Written> for Audited {
+    fn from(written: Written) -> Self {
+        let Written { seq, at, mac, hostname, who, origin, from, to, detail, why, hash } = written;
+        Audited { line: AuditLine { seq, at, mac, hostname, who, origin, from, to, detail, why }, hash }
+    }
 }
 
 /// Where the chain is broken.
@@ -182,5 +212,31 @@ impl Audited {
                 (seq, hash) = (audited.line.seq, audited.hash);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_as_it_is_sent_is_the_line_that_is_hashed_and_its_hash() {
+        let line = AuditLine {
+            seq: 7,
+            at: Timestamp::UNIX_EPOCH,
+            mac: MacAddr::from_bytes([0x52, 0x54, 0, 0, 0, 1]),
+            hostname: "node1".to_owned(),
+            who: "node".to_owned(),
+            origin: "10.10.1.21".to_owned(),
+            from: "armed".to_owned(),
+            to: "booting".to_owned(),
+            detail: String::new(),
+            why: "it asked".to_owned(),
+        };
+        let audited = Audited { hash: chained(GENESIS, &line).unwrap(), line };
+        let sent = serde_json::to_string(&audited).unwrap();
+        let (hashed, hash) = (serde_json::to_string(&audited.line).unwrap(), &audited.hash);
+        assert_eq!(sent, hashed.replace('}', &format!(",\"hash\":\"{hash}\"}}")));
+        assert_eq!(serde_json::from_str::<Audited>(&sent).unwrap(), audited);
     }
 }

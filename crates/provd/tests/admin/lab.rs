@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use netboot::{Declared, MacAddr};
 use provd::app::{App, Shared};
 use provd::pen::Pen;
-use provd::registry::{FirstBoot, Places, Progress, Registry, Report, ReportKind};
+use provd::registry::{FirstBoot, Phase, Places, Progress, Registry, Report};
 use provd::store::{Store, Token};
 
 pub(crate) struct Lab {
@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
 
     pub(crate) fn step(&self, name: &str, text: &str) {
         let progress = Progress {
-            kind: ReportKind::Start,
+            kind: Phase::Start,
             name: name.to_owned(),
             text: text.to_owned(),
             at: Some(Timestamp::now()),

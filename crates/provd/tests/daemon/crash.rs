@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use netboot::MacAddr;
-use provd::registry::{Actor, FirstBoot, Places, Progress, Registry, Report, ReportKind};
+use provd::registry::{Actor, FirstBoot, Phase, Places, Progress, Registry, Report};
 use provd::store::{Store, Token};
 
 use crate::harness::{Lab, address, declared, mac};
@@ -100,7 +100,7 @@ fn worker() {
                         ssh_host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
                     }),
                     _ => {
-                        let (kind, text) = (ReportKind::Start, String::new());
+                        let (kind, text) = (Phase::Start, String::new());
                         Report::Progress(Progress { kind, name, text, at: None, result: None })
                     }
                 };
