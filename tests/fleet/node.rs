@@ -33,7 +33,7 @@ pub(crate) fn way(number: usize) -> Way {
 }
 
 pub(crate) fn fails(number: usize) -> bool {
-    number % 17 == 0
+    number.is_multiple_of(17)
 }
 
 pub(crate) fn hostname(number: usize) -> String {
