@@ -9,7 +9,7 @@ use provbuild::manifest::Manifest;
 use provbuild::vocab::Digest;
 
 use crate::client::{Asks, Client};
-use crate::common::project::Project;
+use crate::common::project::{NODES, Project};
 use crate::lab::Lab;
 use crate::machine::{Bus, Firmware, First, Link, Machine, Spec};
 
@@ -49,6 +49,8 @@ pub(crate) fn appliance() -> &'static Appliance {
              netboot = {{ url = \"http://{UPLINK}:{PUBLISHER}/netboot.tar.gz\", sha256 = \"{sha256}\" }}\n"
         );
         let project = Project::new("vm-test", &["qcow2", "vmdk"], &format!("{user}{installer}"));
+        let nodes = NODES.replace("address = \"10.10.1.21\"\n", "address = \"10.10.1.21\"\ninstall = \"trixie\"\n");
+        std::fs::write(project.directory.join("nodes.toml"), nodes).unwrap();
         let manifest = project.built(&[]);
         Appliance { directory: project.out(), manifest, key }
     })
@@ -163,6 +165,7 @@ fn vm_the_appliance_boots_and_serves_its_nodes() {
     assert!(said.contains("trixie: verified and ready"), "{said}");
     let _ = publisher.kill();
     let _ = publisher.wait();
+    a_person_arms_a_node(appliance, &machine, &client);
 
     // A machine that nobody knows gets a dynamic address, and the same first script.
     let stranger = Client::new(&lab, "52:54:00:aa:00:99").dhcp(Asks::Ipxe).unwrap();
@@ -217,6 +220,24 @@ fn the_daemon_is_there(appliance: &Appliance, machine: &Machine<'_>, client: &Cl
     // GRUB's scripts are the daemon's as well: nobody is armed, so there is none, and the first one goes on without.
     client.tftp(SERVER, "grub/nodes/52-54-00-aa-00-01.cfg").unwrap_err();
     assert!(!client.tftp(SERVER, "grub/grub.cfg").unwrap().is_empty());
+}
+
+/// On the appliance's own command line, in the person's name; what was armed outlives a daemon that is killed.
+fn a_person_arms_a_node(appliance: &Appliance, machine: &Machine<'_>, client: &Client<'_>) {
+    let ssh = |command: &str| machine.ssh(&appliance.key, command).unwrap_or_else(|error| panic!("{command}: {error}"));
+    let script = || String::from_utf8(client.http("http://10.10.1.1/nodes/52-54-00-aa-00-01.ipxe").unwrap()).unwrap();
+    assert!(script().contains("boots its own disk"), "{}", script());
+    ssh("provd arm node1 --yes --reason vm-test");
+    let log = ssh("provd audit --node node1");
+    assert!(log.lines().any(|line| line.contains("armed") && line.contains("tester")), "{log}");
+    ssh("sudo systemctl kill --signal=KILL provd.service; sleep 3; systemctl is-active provd.service");
+    let installs = script();
+    assert!(installs.contains("kernel http://10.10.1.1/media/trixie/vmlinuz"), "{installs}");
+    assert!(ssh("provd show node1").contains("booting"));
+    ssh("provd disarm node1");
+    assert!(script().contains("boots its own disk"), "{}", script());
+    assert!(ssh("provd audit --verify").starts_with("valid: "));
+    assert!(ssh("provd login").contains("https://"));
 }
 
 #[test]
