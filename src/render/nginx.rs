@@ -145,14 +145,15 @@ location {path} {{
 "
         )
     };
-    // What nginx refuses by itself has provd's form.
+    // What nginx refuses by itself has provd's form. By a path: a request that has none cannot go to a named location.
     let refusals: String = REFUSALS
         .iter()
         .map(|(status, error)| {
             format!(
                 "
-error_page {status} @{status};
-location @{status} {{
+error_page {status} /refused/{status};
+location = /refused/{status} {{
+\tinternal;
 \tdefault_type application/json;
 \treturn {status} '{{\"error\":\"{error}\"}}\\n';
 }}
