@@ -216,7 +216,7 @@ fn sandbox_browser_shows_an_install_live() {
     // The other pages.
     site.go("/nodes/node1");
     site.until("document.querySelector('.timeline') && document.querySelector('#connection').dataset.state === 'on'");
-    assert!(site.browser.text().contains("curtin_install"));
+    site.browser.wait_for_text("curtin_install");
     site.shot("06-node");
     app.registry.tick(jiff::Timestamp::now()).unwrap();
     let hostile = Sighting {
@@ -362,10 +362,10 @@ fn sandbox_browser_on_a_phone_by_keyboard_and_without_script() {
     site.browser.click(&format!("#arm-{}", mac(5).to_string().replace(':', "\\:")));
     site.browser.type_into("#confirm-name", "node6");
     site.browser.click("#confirm button");
-    assert!(site.browser.text().contains("confirm by giving the node's host name"));
+    site.browser.wait_for_text("confirm by giving the node's host name");
     site.browser.type_into("#confirm-name", "node5");
     site.browser.click("#confirm button");
-    assert!(site.browser.text().contains("It installs at its next boot"));
+    site.browser.wait_for_text("It installs at its next boot");
     assert_eq!(app.registry.node(mac(5)).unwrap().stored.state.name(), "armed");
     site.shot("without-script");
 }

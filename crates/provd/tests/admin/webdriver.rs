@@ -20,6 +20,8 @@ pub(crate) struct Browser {
 
 /// The key under which an element's reference stands.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// How long a page may take to come.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Browser {
     pub(crate) fn start(profile: &Path) -> Browser {
@@ -51,6 +53,10 @@ impl Browser {
 
     /// The value of an answer; an error of the driver ends the test.
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.try_call(method, path, body).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_call(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let path = if self.session.is_empty() { path.to_owned() } else { format!("/session/{}{path}", self.session) };
         let (status, text) = self.runtime.block_on(async {
             let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
@@ -69,8 +75,24 @@ impl Browser {
             (status, answer.into_body().collect().await.unwrap().to_bytes())
         });
         let answer: Value = serde_json::from_slice(&text).unwrap();
-        assert!(status.is_success(), "{method} {path}: {}", answer["value"]["message"]);
-        answer["value"].clone()
+        match status.is_success() {
+            true => Ok(answer["value"].clone()),
+            false => Err(format!("{method} {path}: {}", answer["value"]["message"])),
+        }
+    }
+
+    /// Something with an element of a page that may be just on its way: tried again until it can be done.
+    fn with<T>(&self, selector: &str, what: impl Fn(&str) -> Result<T, String>) -> T {
+        let start = Instant::now();
+        loop {
+            let found = self.try_call("POST", "/element", &json!({"using": "css selector", "value": selector}));
+            let done = found.and_then(|found| what(found[ELEMENT].as_str().unwrap()));
+            match done {
+                Ok(done) => return done,
+                Err(error) => assert!(start.elapsed() < PATIENCE, "{selector}: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub(crate) fn go(&self, url: &str) {
@@ -97,25 +119,24 @@ impl Browser {
         self.call("POST", "/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
     }
 
-    fn element(&self, selector: &str) -> String {
-        let found = self.call("POST", "/element", &json!({"using": "css selector", "value": selector}));
-        found[ELEMENT].as_str().unwrap().to_owned()
-    }
-
     pub(crate) fn click(&self, selector: &str) {
-        let element = self.element(selector);
-        self.call("POST", &format!("/element/{element}/click"), &json!({}));
+        self.with(selector, |element| self.try_call("POST", &format!("/element/{element}/click"), &json!({})));
     }
 
     pub(crate) fn type_into(&self, selector: &str, text: &str) {
-        let element = self.element(selector);
-        self.call("POST", &format!("/element/{element}/value"), &json!({ "text": text }));
+        let keys = json!({ "text": text });
+        self.with(selector, |element| self.try_call("POST", &format!("/element/{element}/value"), &keys));
     }
 
-    /// The page's text, also where no script runs.
-    pub(crate) fn text(&self) -> String {
-        let element = self.element("body");
-        self.call("GET", &format!("/element/{element}/text"), &Value::Null).as_str().unwrap().to_owned()
+    /// Waits until the page says this, also where no script runs.
+    pub(crate) fn wait_for_text(&self, text: &str) {
+        self.with("body", |element| {
+            let all = self.try_call("GET", &format!("/element/{element}/text"), &Value::Null)?;
+            match all.as_str().unwrap().contains(text) {
+                true => Ok(()),
+                false => Err(format!("the page does not say '{text}' but {all}")),
+            }
+        });
     }
 
     pub(crate) fn screenshot(&self) -> Vec<u8> {
