@@ -61,11 +61,7 @@ impl Registry {
         let mut memory = self.lock();
         let stored = memory.get(&mac).ok_or_else(|| ArmError::NoSuchNode(hostname()))?;
         let number = stored.attempts + 1;
-        let idle = stored
-            .state
-            .clone()
-            .idle()
-            .map_err(|state| ArmError::Busy { hostname: hostname(), state: state.name() })?;
+        let idle = stored.state.clone().idle().map_err(|state| ArmError::Busy { hostname: hostname(), state })?;
         let lasts = SignedDuration::from_secs(self.declared.control.arming.min(i32::MAX as u64) as i64);
         let (installer, meaning) = (installer.to_owned(), self.meaning(node));
         let attempt = Attempt { number, installer, expires: now + lasts, armed: now, meaning };

@@ -186,13 +186,13 @@ impl State {
     /// The node, if it may be armed now.
     ///
     /// # Errors
-    /// The state as it was, where an attempt goes on (it must be disarmed first) or the node is in no inventory.
-    pub fn idle(self) -> Result<Idle, State> {
+    /// The state's name, where an attempt goes on (it must be disarmed first) or the node is in no inventory.
+    pub fn idle(self) -> Result<Idle, &'static str> {
         match self {
             State::Disk(_) | State::Verified(_) | State::Installed(_) | State::Failed(_) | State::Stalled(_) => {
                 Ok(Idle(self))
             }
-            other => Err(other),
+            other => Err(other.name()),
         }
     }
 
