@@ -258,7 +258,7 @@ fn sandbox_the_daemon_is_exposed_little() {
 #[test]
 #[ignore = "sandbox: needs systemd"]
 fn sandbox_systemd_knows_every_key_of_the_units() {
-    let units = different(|path| is_own_unit(path));
+    let units = different(is_own_unit);
     assert!(!units.is_empty());
     for (path, text) in units {
         let (_guard, unit) = scratch(ImagePath::literal(&path).file_name(), &text);
