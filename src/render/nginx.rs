@@ -145,7 +145,8 @@ location {path} {{
 "
         )
     };
-    // What nginx refuses by itself has provd's form. By a path: a request that has none cannot go to a named location.
+    // What nginx refuses by itself has provd's form. By a path: a request that has none cannot go to a named location. It may have come
+    // from a place with secrets: what is wrong with its body is not logged here either.
     let refusals: String = REFUSALS
         .iter()
         .map(|(status, error)| {
@@ -154,6 +155,7 @@ location {path} {{
 error_page {status} /refused/{status};
 location = /refused/{status} {{
 \tinternal;
+\terror_log /dev/null crit;
 \tdefault_type application/json;
 \treturn {status} '{{\"error\":\"{error}\"}}\\n';
 }}
