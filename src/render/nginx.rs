@@ -115,10 +115,10 @@ fn server_with(profile: &Profile, locations: &str) -> String {
     )
 }
 
-/// Statuses that nginx gives where a request does not reach provd.
-const REFUSALS: [(u16, &str); 5] = [
+/// Statuses that nginx gives where a request does not reach provd. Not 413: the rest of a body that is too long would be judged
+/// once more at the other place.
+const REFUSALS: [(u16, &str); 4] = [
     (400, "this is no request"),
-    (413, "the body is too long"),
     (414, "the path is too long"),
     (502, "provd does not answer: try again"),
     (504, "provd does not answer in time: try again"),

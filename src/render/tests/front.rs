@@ -183,7 +183,7 @@ fn sandbox_no_secret_of_a_request_reaches_nginx_logs() {
              $(node $server//seed/./{TOKEN}/x) $(node $server/x/../../seed/{TOKEN}) $(node -X 'BAD METHOD' $server/seed/{TOKEN}) \
              $(node -H \"X: $long\" $server/report/{TOKEN}) $(node $server/{TOKEN}) $(node -H 'Content-Length: z' $server/report/{TOKEN})
          echo broken: $(node $server/seed/{TOKEN}/garbage) $(node $server/seed/{TOKEN}/vanish) $(node --max-time 1 $server/seed/{TOKEN}/slow)
-         echo form: $(curl -s --interface 10.10.1.21 --data-binary @big $server/seed/{TOKEN}/user-data)
+         echo form: $(curl -s --interface 10.10.1.21 $server/seed/{TOKEN}/%zz)
          echo page: $(site -o /dev/null $page/login/{TOKEN}) $(site -o /dev/null \"$page/login?code={TOKEN}\" --data-binary @big)
          mv /run/provd/nodes.sock /run/provd/nodes.away; mv /run/provd/web.sock /run/provd/web.away
          echo down: $(node $server/seed/{TOKEN}/user-data) $(node -d x $server/report/{TOKEN}) $(node $server/nodes/52-54-00-aa-00-01.ipxe) \
@@ -195,7 +195,7 @@ fn sandbox_no_secret_of_a_request_reaches_nginx_logs() {
     large: 413 413 413
     bad: 400 400 400 414 200 200 400 400 400 404 400
     broken: 000 502 000
-    form: {"error":"the body is too long"}
+    form: {"error":"this is no request"}
     page: 200 413
     down: 502 502 502 502
     "#);
