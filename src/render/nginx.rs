@@ -171,8 +171,8 @@ location = /refused/{status} {{
         place("/nodes/", "1k", false),
         place("/grub/nodes/", "1k", false),
         place("/seed/", "1k", true),
-        // A failed installation sends its log: provd itself says that it is too long.
-        place("/report/", "2m", true),
+        // A failed installation sends its log.
+        place("/report/", "1m", true),
     ]
     .concat()
 }
