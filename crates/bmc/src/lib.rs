@@ -1,0 +1,1 @@
+//! Redfish and SUM.
