@@ -43,6 +43,7 @@ fn node() -> Node {
         install: Some("os".to_owned()),
         disk: Some(DiskSelector { serial: Some("it's \"odd\"; $(x) * ".to_owned()), ..DiskSelector::default() }),
         bmc: None,
+        bios: None,
         roles: BTreeSet::new(),
         dhcp_options: BTreeMap::new(),
     }

@@ -195,6 +195,8 @@ impl Loader<'_> {
             files,
             inventory,
             control: control?,
+            bios: Default::default(),
+            sum: None,
         })
     }
 

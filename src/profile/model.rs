@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
-pub use netboot::{Control, Hostname, Inventory};
+pub use netboot::{BiosSettings, Control, Hostname, Inventory};
 
 /// Everything that a build is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +27,17 @@ pub struct Profile {
     pub inventory: Inventory,
     /// How the appliance's daemon watches over installations.
     pub control: Control,
+    /// BIOS settings by name, as nodes refer to them ("supermicro-x11").
+    pub bios: BTreeMap<String, BiosSettings>,
+    /// Supermicro's SUM: the archive that the user supplies.
+    pub sum: Option<SumArchive>,
+}
+
+/// The archive of Supermicro Update Manager for Linux, as Supermicro gives it out (tar.gz).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SumArchive {
+    pub path: PathBuf,
+    pub sha256: Digest,
 }
 
 /// The virtual machine and its operating system's identity.

@@ -195,6 +195,7 @@ fn node(
         install: install.map(|at| at.value.0),
         disk: disk.map(|disk| disk.selector),
         bmc: bmc.map(|at| at.bmc),
+        bios: None,
         roles,
         dhcp_options: dhcp_options.into_iter().map(|(option, at)| (option, at.value.0)).collect(),
     })
@@ -381,9 +382,18 @@ fn bmc(cx: &mut Decoding, node: &Section<'_>) -> Option<BmcAt> {
     let address = section.word::<Ipv4Addr>(cx, "address");
     let mac = section.word::<MacAddr>(cx, "mac");
     let kind = section.word::<BmcKind>(cx, "kind");
+    let port = section.integer::<u16>(cx, "port");
+    let system = section.word::<Line>(cx, "system").map(|at| at.value.0);
     let credentials = section.word::<SecretRef>(cx, "credentials").map(|at| at.value);
     let address = address?;
     let (span, mac_span) = (address.span, mac.as_ref().map(|at| at.span));
-    let bmc = Bmc { address: address.value, mac: mac.map(|at| at.value), kind: kind?.value, credentials };
+    let bmc = Bmc {
+        address: address.value,
+        mac: mac.map(|at| at.value),
+        port: port?.value,
+        kind: kind?.value,
+        system,
+        credentials,
+    };
     Some(BmcAt { bmc, address: span, mac: mac_span })
 }

@@ -108,6 +108,7 @@ fn declared(profile: &Profile) -> String {
         inventory: profile.inventory.clone(),
         installers: installers.collect(),
         control: profile.control.clone(),
+        bios: profile.bios.clone(),
     };
     let mut text = serde_json::to_string_pretty(&declared).expect("what is declared has only string keys");
     text.push('\n');

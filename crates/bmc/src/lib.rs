@@ -1,1 +1,45 @@
-//! Redfish and SUM.
+//! A node's baseboard management controller (BMC): Redfish, and Supermicro's SUM where a board's Redfish cannot do it.
+//!
+//! ```text
+//! command ─► Verb ─► Machine::run ─► service (ids, quirks) ─► power, boot, boot_order, bios, media ─► client ─► BMC
+//!                         │                                   status, sensors, inventory, raw
+//!                         └────────► Outcome, or Error (a kind, what failed, a remedy)
+//! ```
+//! Sources: DSP0266 (the protocol), DSP0268 (the data model). Invariants: nothing that was written counts until it was read back; a
+//! password is sent only to the certificate that was pinned; what a BMC says is hostile text until it is made [`plain`].
+
+mod boot;
+mod client;
+mod command;
+mod credentials;
+mod endpoint;
+mod error;
+mod machine;
+mod outcome;
+mod patience;
+mod plain;
+mod power;
+mod quirks;
+mod raw;
+mod service;
+mod status;
+mod sum;
+mod trust;
+mod verb;
+
+pub use boot::{BootMode, BootOverride, BootTarget};
+pub use client::Message;
+pub use command::{Command, Nodes};
+pub use credentials::{BadCredentials, Credentials};
+pub use endpoint::Endpoint;
+pub use error::{Error, Kind};
+pub use machine::Machine;
+pub use outcome::Outcome;
+pub use patience::Patience;
+pub use plain::plain;
+pub use power::{PowerAction, PowerChange};
+pub use raw::Raw;
+pub use status::Status;
+pub use sum::SumTool;
+pub use trust::{Fingerprint, PinError, Pins, Trust, tls_config};
+pub use verb::{Manner, Verb};

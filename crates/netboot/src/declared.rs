@@ -7,6 +7,7 @@
 //! inventory     every node, as nodes.toml has it
 //! installers    what nodes install, by name
 //! control       how long an arming lasts, when silence becomes a stall, who is told
+//! bios          what nodes' BIOSes are to be, by name
 //! ```
 //! Invariant: no secret value is in here but the hash of the nodes' account, where the profile has one; the file is readable
 //! by root and the daemon only. It is the declared truth: what the daemon remembers is compared with it at every start.
@@ -17,10 +18,12 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::{Inventory, Site, System};
+use crate::{BiosSettings, Inventory, Site, System};
 
 /// Where the file lies inside the image.
 pub const DECLARED_PATH: &str = "/etc/provbuild/provd.json";
+/// Supermicro's SUM inside the image, where the profile has its archive.
+pub const SUM_PROGRAM: &str = "/usr/lib/provbuild/sum/sum";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -33,6 +36,9 @@ pub struct Declared {
     /// By name, as nodes refer to them.
     pub installers: BTreeMap<String, DeclaredInstaller>,
     pub control: Control,
+    /// BIOS settings by name, as nodes refer to them.
+    #[serde(default)]
+    pub bios: BTreeMap<String, BiosSettings>,
 }
 
 /// [`Site`] with its own texts.

@@ -177,7 +177,9 @@ mod tests {
         one.bmc = Some(Bmc {
             address: "10.10.1.11".parse().unwrap(),
             mac: Some("ac:1f:6b:6c:58:31".parse().unwrap()),
+            port: Bmc::PORT,
             kind: BmcKind::Supermicro,
+            system: None,
             credentials: None,
         });
         let mut two = node("node2", "ac:1f:6b:6c:5a:77", "10.10.1.22");

@@ -43,6 +43,9 @@ pub struct Node {
     /// The disk to install on; `None` means the only one: with several the installation stops.
     pub disk: Option<DiskSelector>,
     pub bmc: Option<Bmc>,
+    /// Name of the profile's BIOS settings for this machine.
+    #[serde(default)]
+    pub bios: Option<String>,
     /// Free words that templates and people group nodes by.
     pub roles: BTreeSet<String>,
     /// Further DHCP options for this node: option number or dnsmasq's name of it, and its value.
@@ -75,8 +78,23 @@ pub struct Bmc {
     pub address: Ipv4Addr,
     /// With it the BMC gets its address by DHCP.
     pub mac: Option<MacAddr>,
+    /// TCP port of its Redfish service.
+    #[serde(default = "Bmc::port")]
+    pub port: u16,
     pub kind: BmcKind,
+    /// Which system is the node (id, UUID or name), where the BMC answers for several.
+    #[serde(default)]
+    pub system: Option<String>,
     pub credentials: Option<SecretRef>,
+}
+
+impl Bmc {
+    /// HTTPS.
+    pub const PORT: u16 = 443;
+
+    fn port() -> u16 {
+        Self::PORT
+    }
 }
 
 /// Whose firmware a BMC runs: the dialect of Redfish that it speaks.
@@ -178,6 +196,7 @@ pub(crate) mod tests {
             install: None,
             disk: None,
             bmc: None,
+            bios: None,
             roles: BTreeSet::new(),
             dhcp_options: BTreeMap::new(),
         }
@@ -210,9 +229,12 @@ pub(crate) mod tests {
                 bmc: Some(Bmc {
                     address: Ipv4Addr::new(10, 10, 1, 11),
                     mac: None,
+                    port: 8443,
                     kind: BmcKind::Supermicro,
+                    system: Some("1".to_owned()),
                     credentials: Some(SecretRef::File("secrets/node1".to_owned())),
                 }),
+                bios: Some("supermicro-x11".to_owned()),
                 roles: BTreeSet::from(["storage".to_owned()]),
                 dhcp_options: BTreeMap::from([("42".to_owned(), "10.10.1.1".to_owned())]),
             }],

@@ -1,6 +1,7 @@
 //! From nodes.toml to boot decisions: pure functions shared by provbuild and the appliance's daemon.
 
 mod autoinstall;
+mod bios;
 mod cidata;
 mod clients;
 pub mod crypt;
@@ -26,10 +27,11 @@ mod system;
 mod tempdir;
 
 pub use autoinstall::SeedDocuments;
+pub use bios::{BiosSettings, BiosValue};
 pub use cidata::{CidataError, cidata};
 pub use clients::{ARCHITECTURES, Architecture, GRUB, IPXE_BIOS, IPXE_UEFI, MOK_MANAGER, SHIM, Way};
 pub use decision::{Armed, BadInstallation, Decision, Installation, Reason};
-pub use declared::{Control, DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite};
+pub use declared::{Control, DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite, SUM_PROGRAM};
 pub use dnsmasq::{Leases, NamedHost, boot_lines, host_lines};
 pub use grub::{GRUB_CONFIGURATIONS, grub_entry_script, grub_node_script, grub_node_script_path};
 pub use hostname::{Hostname, HostnameError};

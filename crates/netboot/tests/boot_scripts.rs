@@ -84,6 +84,7 @@ fn node(index: usize, mac: MacAddr, installer: Option<u8>, secure_boot: bool) ->
         install: installer.map(|number| format!("installer-{number}")),
         disk: None,
         bmc: None,
+        bios: None,
         roles: BTreeSet::new(),
         dhcp_options: BTreeMap::new(),
     }

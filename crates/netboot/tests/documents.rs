@@ -30,6 +30,7 @@ fn node() -> Node {
         install: Some("os".to_owned()),
         disk: None,
         bmc: None,
+        bios: None,
         roles: BTreeSet::new(),
         dhcp_options: BTreeMap::new(),
     }

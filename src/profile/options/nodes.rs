@@ -79,7 +79,19 @@ pub(super) static OPTIONS: &[Spec] = &[
         Absent,
         "MAC address of the BMC, if the appliance gives it its address.",
     ),
+    option(
+        "node[].bmc.port",
+        Kind::Integer { low: 1, high: 65535 },
+        Value("443"),
+        "TCP port of the BMC's Redfish service.",
+    ),
     option("node[].bmc.kind", word::<BmcKind>(), Value("\"redfish\""), "Whose BMC it is."),
+    option(
+        "node[].bmc.system",
+        word::<Line>(),
+        Absent,
+        "Which system is the node (id, UUID or name), where the BMC answers for several.",
+    ),
     option(
         "node[].bmc.credentials",
         word::<SecretRef>(),

@@ -31,6 +31,7 @@ fn node(hostname: &str, mac: &str, address: &str) -> netboot::Node {
         install: Some("ubuntu-24-04".to_owned()),
         disk: None,
         bmc: None,
+        bios: None,
         roles: BTreeSet::new(),
         dhcp_options: BTreeMap::new(),
     }
@@ -42,7 +43,9 @@ fn profile() -> Profile {
     one.bmc = Some(netboot::Bmc {
         address: "10.10.1.11".parse().unwrap(),
         mac: Some("ac:1f:6b:6c:58:31".parse().unwrap()),
+        port: netboot::Bmc::PORT,
         kind: netboot::BmcKind::Supermicro,
+        system: None,
         credentials: None,
     });
     let installer = Installer {
@@ -141,6 +144,8 @@ fn profile() -> Profile {
         files: BTreeMap::new(),
         inventory: Inventory { nodes: vec![one, node("node2", "ac:1f:6b:6c:5a:77", "10.10.1.22")] },
         control: Control::default(),
+        bios: BTreeMap::new(),
+        sum: None,
     }
 }
 

@@ -1,0 +1,132 @@
+//! Why a verb was not carried out.
+
+use crate::client::Message;
+use crate::trust::{Fingerprint, PinError};
+
+/// What went wrong. Texts of the BMC in here are [`plain`](crate::plain), and none holds a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{endpoint} cannot be reached: {reason}")]
+    Unreachable { endpoint: String, reason: String },
+    /// It stopped in the middle of an answer, or gave none in time. What was asked may have been done.
+    #[error("{endpoint} broke off its answer to {request}: {reason}")]
+    Cut { endpoint: String, request: String, reason: String },
+    #[error("{endpoint} was busy for {seconds} seconds: {said}")]
+    Busy { endpoint: String, seconds: u64, said: String },
+    #[error("{endpoint} shows another certificate than before: {seen}, not {pinned}")]
+    CertificateChanged { endpoint: String, pinned: Fingerprint, seen: Fingerprint },
+    #[error(transparent)]
+    Pins(#[from] PinError),
+    #[error("{endpoint} refuses the user name or the password{}", listed(.said))]
+    Credentials { endpoint: String, said: Vec<Message> },
+    /// The account may not do this.
+    #[error("the account may not {what}{}", listed(.said))]
+    Forbidden { what: String, said: Vec<Message> },
+    #[error("the board has no licence to {what}{}", listed(.said))]
+    Licence { what: String, said: Vec<Message> },
+    #[error("this BMC cannot {what}: {reason}")]
+    Unsupported { what: String, reason: String },
+    #[error("the BMC refused to {what} (status {status}){}", listed(.said))]
+    Refused { what: String, status: u16, said: Vec<Message> },
+    /// Found out before anything was sent.
+    #[error("{message}")]
+    Input { message: String, help: Option<String> },
+    /// It said yes, and did not do it.
+    #[error("asked for {what} = {asked}, and the BMC accepted it, but there is {found}")]
+    NotApplied { what: String, asked: String, found: String },
+    /// An answer that is not what the standard or any known BMC gives.
+    #[error("{endpoint} gave an answer to {request} that makes no sense: {reason}")]
+    Nonsense { endpoint: String, request: String, reason: String },
+    /// Of this process's own surroundings: a file, a program.
+    #[error("{0}")]
+    Surroundings(String),
+}
+
+/// What kind of failure it is, for exit codes and programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// What was asked for makes no sense; nothing was sent.
+    Input,
+    Unreachable,
+    /// Certificate or credentials.
+    Trust,
+    /// The BMC cannot, may not or would not.
+    Refused,
+    /// It accepted, and reading back shows something else.
+    NotApplied,
+    /// Of this process's own surroundings.
+    Surroundings,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Input => "input",
+            Kind::Unreachable => "unreachable",
+            Kind::Trust => "trust",
+            Kind::Refused => "refused",
+            Kind::NotApplied => "not-applied",
+            Kind::Surroundings => "surroundings",
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Error::Input { message: message.into(), help: None }
+    }
+
+    pub(crate) fn unsupported(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Error::Unsupported { what: what.into(), reason: reason.into() }
+    }
+
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Unreachable { .. } | Error::Cut { .. } | Error::Busy { .. } | Error::Nonsense { .. } => {
+                Kind::Unreachable
+            }
+            Error::CertificateChanged { .. } | Error::Credentials { .. } => Kind::Trust,
+            Error::Forbidden { .. } | Error::Licence { .. } | Error::Unsupported { .. } | Error::Refused { .. } => {
+                Kind::Refused
+            }
+            Error::Input { .. } => Kind::Input,
+            Error::NotApplied { .. } => Kind::NotApplied,
+            Error::Pins(_) | Error::Surroundings(_) => Kind::Surroundings,
+        }
+    }
+
+    /// What to do.
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            Error::Unreachable { .. } => {
+                "is its address right, is it powered, is there a way to its network from here?"
+            }
+            Error::Cut { .. } => "ask for its status: what was asked may have been done",
+            Error::Busy { .. } => "look at the machine's console: it may wait in POST; then try again",
+            Error::CertificateChanged { .. } => {
+                "was the BMC replaced or its certificate renewed? Compare the fingerprint on the spot, then forget the old one"
+            }
+            Error::Credentials { .. } => {
+                "check what the node's `credentials` name; some BMCs lock an account after a few tries"
+            }
+            Error::Forbidden { .. } => "give the account the Operator or Administrator role in the BMC",
+            Error::Licence { .. } => "activate the licence that the message names on this board, or do without",
+            Error::NotApplied { .. } => {
+                "nothing else was changed; set it in the BIOS setup by hand, or update the BMC's firmware"
+            }
+            Error::Input { help, .. } => return help.clone(),
+            Error::Refused { said, .. } => {
+                return said.iter().find_map(|message| message.resolution.clone());
+            }
+            Error::Unsupported { .. } | Error::Nonsense { .. } | Error::Pins(_) | Error::Surroundings(_) => {
+                return None;
+            }
+        };
+        Some(text.to_owned())
+    }
+}
+
+fn listed(messages: &[Message]) -> String {
+    messages.iter().map(|message| format!(": {}", message.text)).collect()
+}

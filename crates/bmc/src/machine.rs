@@ -1,0 +1,82 @@
+//! One node and its BMC: the way from a verb to its outcome.
+
+use netboot::{BiosSettings, BmcKind};
+
+use crate::client::Client;
+use crate::credentials::Credentials;
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::outcome::Outcome;
+use crate::patience::Patience;
+use crate::service::Service;
+use crate::sum::SumTool;
+use crate::trust::Trust;
+use crate::verb::Verb;
+use crate::{boot, power, raw, status};
+
+/// What is needed to talk to a node's BMC.
+#[derive(Clone)]
+pub struct Machine {
+    pub endpoint: Endpoint,
+    pub kind: BmcKind,
+    /// Which system, where the BMC answers for several.
+    pub system: Option<String>,
+    pub credentials: Credentials,
+    pub trust: Trust,
+    pub patience: Patience,
+    /// What the profile wants the BIOS to be.
+    pub bios: Option<BiosSettings>,
+    /// For boards whose Redfish cannot change the BIOS.
+    pub sum: Option<SumTool>,
+}
+
+/// A BMC that was reached, and what is told meanwhile.
+pub(crate) struct Talk<'a> {
+    pub(crate) client: Client,
+    pub(crate) service: Service,
+    pub(crate) machine: &'a Machine,
+    steps: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+impl Talk<'_> {
+    /// Tells whoever waits what is done now, in a few words.
+    pub(crate) fn step(&self, text: &str) {
+        (self.steps)(text);
+    }
+}
+
+impl Machine {
+    /// Carries a verb out. `steps` is told what is done meanwhile. Whoever gets an [`Outcome`] of a write knows that it was read
+    /// back.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing was changed unless the error is one of reading back, or of an answer that was lost.
+    pub async fn run(&self, verb: &Verb, steps: &(dyn Fn(&str) + Send + Sync)) -> Result<Outcome, Error> {
+        steps("connecting");
+        let client =
+            Client::connect(self.endpoint, self.credentials.clone(), &self.trust, self.patience.clone()).await?;
+        let service = match Service::discover(&client, self.kind, self.system.as_deref()).await {
+            Ok(service) => service,
+            Err(error) => {
+                client.close().await;
+                return Err(error);
+            }
+        };
+        let talk = Talk { client, service, machine: self, steps };
+        let result = talk.carry_out(verb).await;
+        talk.client.close().await;
+        result
+    }
+}
+
+impl Talk<'_> {
+    async fn carry_out(&self, verb: &Verb) -> Result<Outcome, Error> {
+        Ok(match verb {
+            Verb::Status {} => Outcome::Status(status::read(self).await?),
+            Verb::Power { action, manner } => Outcome::Power(power::change(self, *action, *manner).await?),
+            Verb::BootOnce { target, mode } => Outcome::BootOnce(boot::once(self, *target, *mode).await?),
+            Verb::Raw { path } => Outcome::Raw(raw::get(self, path).await?),
+            _ => return Err(Error::unsupported(verb.title(), "not written yet")),
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! What a verb has found or done.
+
+use serde::{Deserialize, Serialize};
+
+use crate::boot::BootOverride;
+use crate::power::PowerChange;
+use crate::raw::Raw;
+use crate::status::Status;
+
+/// The result of a verb: data, with a line and a table for people. All texts of the BMC in it are plain, but for [`Raw`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", content = "result", rename_all = "kebab-case")]
+pub enum Outcome {
+    Status(Status),
+    Power(PowerChange),
+    BootOnce(BootOverride),
+    Raw(Raw),
+}
+
+impl Outcome {
+    /// One line.
+    pub fn summary(&self) -> String {
+        match self {
+            Outcome::Status(status) => status.summary(),
+            Outcome::Power(change) => change.summary(),
+            Outcome::BootOnce(now) => now.summary(),
+            Outcome::Raw(raw) => raw.summary(),
+        }
+    }
+
+    /// Everything, in lines; empty where the summary says it all.
+    pub fn details(&self) -> String {
+        match self {
+            Outcome::Status(status) => status.details(),
+            Outcome::Raw(raw) => raw.details(),
+            Outcome::Power(_) | Outcome::BootOnce(_) => String::new(),
+        }
+    }
+}
