@@ -104,6 +104,10 @@ pub enum Fault {
     TasksFail,
     /// `InsertMedia` is accepted, and nothing is inserted.
     MediaIgnored,
+    /// Errors have `Message` instead of `message`, and one message instead of a list of them.
+    ErrorsOldShape,
+    /// Errors are HTML.
+    ErrorsHtml,
     /// Escape sequences and very long texts in names and messages.
     HostileText,
 }
@@ -150,6 +154,8 @@ impl Fault {
             ("tasks-for-writes", Fault::TasksForWrites),
             ("tasks-fail", Fault::TasksFail),
             ("media-ignored", Fault::MediaIgnored),
+            ("errors-old-shape", Fault::ErrorsOldShape),
+            ("errors-html", Fault::ErrorsHtml),
             ("hostile-text", Fault::HostileText),
         ]
     }

@@ -3,7 +3,7 @@
 //! Input: what is wrong; output: JSON with `error.code`, `error.message` and `@Message.ExtendedInfo`. Invariant: the text of a message is the
 //! registry's, with the arguments filled in.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub(crate) const BASE: &str = "Base.1.18";
 
@@ -377,17 +377,20 @@ pub(crate) fn error(messages: &[Message]) -> Value {
     }})
 }
 
-/// `Property@Message.ExtendedInfo` beside the properties of a resource, for a PATCH of which a part was refused.
+/// `@Message.ExtendedInfo` in a resource, for a PATCH of which a part was refused.
 pub(crate) fn annotate(resource: &mut Value, messages: &[Message]) {
-    let mut by_property: Map<String, Value> = Map::new();
-    for message in messages {
-        let key = format!("{}@Message.ExtendedInfo", message.property.as_deref().unwrap_or_default());
-        let list = by_property.entry(key).or_insert_with(|| json!([]));
-        if let Some(list) = list.as_array_mut() {
-            list.push(message.extended());
-        }
+    if !messages.is_empty() {
+        resource["@Message.ExtendedInfo"] = messages.iter().map(Message::extended).collect();
     }
-    if let Some(object) = resource.as_object_mut() {
-        object.extend(by_property);
+}
+
+/// An error as old firmware has it: `Message` with a capital, one object instead of a list.
+pub(crate) fn old_shape(body: &mut Value) {
+    let Some(error) = body.get_mut("error").and_then(Value::as_object_mut) else { return };
+    if let Some(text) = error.remove("message") {
+        error.insert("Message".into(), text);
+    }
+    if let Some(first) = error.get("@Message.ExtendedInfo").and_then(|list| list.get(0)).cloned() {
+        error.insert("@Message.ExtendedInfo".into(), first);
     }
 }

@@ -3,6 +3,7 @@
 //! Input: an accepted reset, the clock; output: steps with their moments, which [`Machine::settle`] takes when they are due. Invariant: pending
 //! BIOS settings and a one-time override are consumed by a boot and by nothing else.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::faults::{Active, Fault};
@@ -87,7 +88,7 @@ impl Machine {
 }
 
 fn boot(model: &Model, state: &mut State, faults: &Active) {
-    let pending = std::mem::take(&mut state.bios_pending);
+    let pending = if state.bios_scheduled { std::mem::take(&mut state.bios_pending) } else { BTreeMap::new() };
     if !faults.is(&Fault::BiosSilentRevert) {
         state.bios.extend(pending);
     }

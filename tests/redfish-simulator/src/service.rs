@@ -10,7 +10,7 @@ use crate::account::{Caller, People, SESSIONS};
 use crate::etag;
 use crate::faults::{Active, Fault};
 use crate::messages::{self, Message};
-use crate::model::Model;
+use crate::model::{Model, Vendor};
 use crate::place::Place;
 use crate::power::Machine;
 use crate::reply::{Delivery, Recorded, Reply, Request};
@@ -60,11 +60,8 @@ impl Service {
         };
         if reply.is_good() && !reply.body.is_empty() {
             self.spoil(&mut reply);
-        } else if self.faults.is(&Fault::HostileText)
-            && let Ok(mut body) = serde_json::from_slice::<Value>(&reply.body)
-        {
-            view::make_hostile(&mut body);
-            reply.body = body.to_string().into_bytes();
+        } else if !reply.is_good() {
+            self.spoil_error(&mut reply);
         }
         reply.headers.push(("OData-Version", "4.0".into()));
         reply.headers.push(("Cache-Control", "no-cache".into()));
@@ -86,6 +83,22 @@ impl Service {
         }
         if self.faults.is(&Fault::GarbageJson) {
             reply.body = b"{\"@odata.id\": \"/redfish/v1\", <html>not JSON".to_vec();
+        }
+    }
+
+    fn spoil_error(&self, reply: &mut Reply) {
+        let Ok(mut body) = serde_json::from_slice::<Value>(&reply.body) else { return };
+        if self.faults.is(&Fault::HostileText) {
+            view::make_hostile(&mut body);
+        }
+        if self.faults.is(&Fault::ErrorsOldShape) {
+            messages::old_shape(&mut body);
+        }
+        reply.body = body.to_string().into_bytes();
+        if self.faults.is(&Fault::ErrorsHtml) {
+            reply.body = format!("<html><body><h1>{}</h1></body></html>", reply.status).into_bytes();
+            reply.headers.retain(|(name, _)| *name != "Content-Type");
+            reply.headers.push(("Content-Type", "text/html".into()));
         }
     }
 
@@ -122,14 +135,15 @@ impl Service {
         let reads = matches!(request.method.as_str(), "GET" | "HEAD");
         let post = self.state.post;
         if self.faults.refuses_in_post(!reads && request.path != SESSIONS, post) {
-            return Err(Reply::error(503, &[Message::unavailable(1)]).with("Retry-After", "1"));
+            return Err(self.in_post(reads));
         }
         self.check_headers(request)?;
         if reads && let Some(reply) = self.public(&request.path) {
             self.check_query(request)?;
             return Ok(reply);
         }
-        if request.method == "POST" && request.path == SESSIONS {
+        let creates = request.path.strip_suffix("/Members").unwrap_or(&request.path);
+        if request.method == "POST" && creates == SESSIONS {
             return self.open_session(&object(request)?, now);
         }
         let caller = self.authenticate(request, now)?;
@@ -141,6 +155,22 @@ impl Service {
         match request.method.as_str() {
             "GET" | "HEAD" => self.read(request),
             _ => self.write(request, &caller, now),
+        }
+    }
+
+    /// 503; iLO says of writes that they must wait for the end of POST.
+    fn in_post(&self, reads: bool) -> Reply {
+        match self.model.vendor {
+            Vendor::Hpe if !reads => Reply::error(
+                400,
+                &[Message::of(
+                    "iLO.2.15.UnableToModifyDuringSystemPOST",
+                    "Unable to modify %1 until System POST has completed.",
+                    &["the property"],
+                    "Retry the operation when the system is not in POST.",
+                )],
+            ),
+            _ => Reply::error(503, &[Message::unavailable(1)]).with("Retry-After", "1"),
         }
     }
 
@@ -168,8 +198,10 @@ impl Service {
             "/redfish/v1/$metadata" => &["*/*", "application/*", "application/xml", "application/json"],
             _ => &["*/*", "application/*", "application/json"],
         };
+        let there = matches!(request.path.as_str(), "/redfish" | "/redfish/v1/odata" | "/redfish/v1/$metadata")
+            || self.view(&request.path).is_some();
         let kinds = || accept.split(',').filter_map(|one| one.split(';').next()).map(str::trim);
-        if !kinds().any(|kind| wanted.contains(&kind)) {
+        if there && !kinds().any(|kind| wanted.contains(&kind)) {
             return Err(Reply::error(406, &[Message::header("Accept")]));
         }
         let json = request.header("content-type").is_none_or(|kind| kind.starts_with("application/json"));

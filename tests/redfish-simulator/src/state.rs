@@ -83,6 +83,8 @@ pub struct State {
     pub bios: BTreeMap<String, Value>,
     /// Settings that the next boot applies.
     pub bios_pending: BTreeMap<String, Value>,
+    /// Whether it really does: Dell's applies only what came with an apply time.
+    pub bios_scheduled: bool,
     pub media: BTreeMap<String, Medium>,
     pub cfg_cd: CfgCd,
     pub sessions: Vec<Session>,
@@ -110,6 +112,7 @@ impl State {
             fixed_boot_order: model.fixed_boot_order.clone(),
             bios: model.attributes.iter().map(|one| (one.name.clone(), one.value.clone())).collect(),
             bios_pending: BTreeMap::new(),
+            bios_scheduled: true,
             media: media.into_iter().collect(),
             cfg_cd: CfgCd::default(),
             sessions: Vec::new(),

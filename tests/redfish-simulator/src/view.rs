@@ -58,6 +58,13 @@ impl Service {
                 &mut resource,
                 json!({"Host": cd.host, "Path": cd.path, "Username": cd.user, "Password": null, "Mounted": cd.mounted}),
             );
+        } else if path == format!("{}/VM1/CD1", model.manager_path()) {
+            let cd = &self.state.cfg_cd;
+            let connected = if cd.mounted { "URI" } else { "NotConnected" };
+            merge(&mut resource, json!({"Inserted": cd.mounted, "ConnectedVia": connected}));
+            if cd.mounted {
+                merge(&mut resource, json!({"Image": format!("{}{}", cd.host, cd.path), "ImageName": cd.path}));
+            }
         } else if let Some(slot) = path.strip_prefix(&format!("{}/", model.media_path())) {
             self.fill_medium(&mut resource, slot);
         }

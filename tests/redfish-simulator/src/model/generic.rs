@@ -84,7 +84,7 @@ fn attributes() -> Vec<Attribute> {
             Kind::Integer { lower: 0, upper: 300, step: 5 },
             json!(30),
         ),
-        Attribute::new("AssetLabel", "Asset Label", "./System", Kind::Text { longest: 20 }, json!("")),
+        Attribute::new("AssetLabel", "Asset Label", "./System", Kind::Text { longest: 20 }, json!("rack-1")),
         Attribute::new("ServiceTag", "Service Tag", "./System", Kind::Text { longest: 16 }, json!("437XR1138R2"))
             .read_only(),
     ]

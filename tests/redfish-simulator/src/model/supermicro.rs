@@ -103,7 +103,7 @@ fn attributes() -> Vec<Attribute> {
             Kind::Integer { lower: 1, upper: 255, step: 1 },
             json!(5),
         ),
-        Attribute::new("SystemLabel_00FF", "System Label", "./Main", Kind::Text { longest: 20 }, json!("")),
+        Attribute::new("SystemLabel_00FF", "System Label", "./Main", Kind::Text { longest: 20 }, json!("rack-1")),
         Attribute::new("BIOSVersion_0002", "BIOS Version", "./Main", Kind::Text { longest: 16 }, json!("1.7"))
             .read_only(),
     ]

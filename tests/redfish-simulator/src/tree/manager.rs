@@ -113,8 +113,17 @@ fn supermicro(tree: &mut Tree, model: &Model) {
             "VM1",
             "Virtual Media",
             json!({
-                "Oem": {"Supermicro": {"VirtualMediaConfig": link(&path)}},
+                "@odata.id": vm1,
+            "CD1": link(&format!("{vm1}/CD1")),
+            "Oem": {"Supermicro": {"VirtualMediaConfig": link(&path)}},
             }),
+        ),
+        resource(
+            &format!("{vm1}/CD1"),
+            "#VirtualMedia.v1_5_0.VirtualMedia",
+            "CD1",
+            "Virtual Media",
+            json!({"MediaTypes": ["CD", "DVD"]}),
         ),
         resource(
             &path,

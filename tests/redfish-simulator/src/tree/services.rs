@@ -94,7 +94,7 @@ fn accounts(tree: &mut Tree) {
     let base = "/redfish/v1/AccountService";
     tree.put(
         base,
-        "AccountService.v1_10_0",
+        "AccountService.v1_15_0",
         "AccountService",
         "Account Service",
         json!({

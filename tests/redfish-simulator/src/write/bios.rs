@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::faults::Fault;
 use crate::messages::Message;
+use crate::model::Vendor;
 use crate::service::Service;
 
 impl Service {
@@ -34,6 +35,8 @@ impl Service {
         if self.faults.is(&Fault::BiosWriteIgnored) {
             return Ok(());
         }
+        let timed = body.contains_key("@Redfish.SettingsApplyTime");
+        self.state.bios_scheduled = timed || self.model.vendor != Vendor::Dell;
         for (name, value) in asked {
             match self.state.bios.get(&name) == Some(&value) {
                 true => self.state.bios_pending.remove(&name),
@@ -46,6 +49,7 @@ impl Service {
     /// Defaults, at the next boot.
     pub(super) fn reset_bios(&mut self) -> Result<(), Vec<Message>> {
         let defaults = self.model.attributes.iter().filter(|one| !one.read_only);
+        self.state.bios_scheduled = true;
         self.state.bios_pending = defaults.map(|one| (one.name.clone(), one.default.clone())).collect();
         Ok(())
     }

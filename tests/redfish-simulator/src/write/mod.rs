@@ -22,13 +22,16 @@ use crate::service::{Service, object};
 impl Service {
     pub(crate) fn write(&mut self, request: &Request, caller: &Caller, now: Instant) -> Result<Reply, Reply> {
         let settings = self.settings_path();
-        let place = Place::of(&self.model, &settings, &request.path);
+        // DSP0266 section 7.8: POST to a collection's Members is one to the collection.
+        let members = request.path.strip_suffix("/Members").filter(|_| request.method == "POST");
+        let path = members.unwrap_or(&request.path);
+        let place = Place::of(&self.model, &settings, path);
         let there = match &place {
             Some(Place::Insert(slot) | Place::Eject(slot)) => {
                 self.tree.get(&format!("{}/{slot}", self.model.media_path())).is_some()
             }
             Some(place) if place.is_action() => true,
-            _ => self.view(&request.path).is_some(),
+            _ => self.view(path).is_some(),
         };
         if !there || place == Some(Place::ResetBios) && self.faults.is(&Fault::BiosAbsent) {
             return Err(Reply::error(404, &[Message::not_found(&request.path)]));
@@ -130,9 +133,9 @@ impl Service {
                 "Install or activate the appropriate license key.",
             ),
             Vendor::Generic | Vendor::Openbmc => Message::of(
-                "License.1.1.NotLicensed",
-                "The operation needs a license that is not installed.",
-                &[],
+                "Base.1.18.LicenseRequired",
+                "A license is required for this operation: %1.",
+                &["BMC-ADV"],
                 "Install the license.",
             ),
         };
