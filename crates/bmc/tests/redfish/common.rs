@@ -10,7 +10,7 @@ use redfish_simulator::{Model, Recorded, Simulator, State};
 
 /// Certificates, in memory.
 #[derive(Default)]
-pub struct Memory(pub Mutex<BTreeMap<String, Fingerprint>>);
+pub(crate) struct Memory(pub(crate) Mutex<BTreeMap<String, Fingerprint>>);
 
 impl Pins for Memory {
     fn pinned(&self, endpoint: &str) -> Result<Option<Fingerprint>, PinError> {
@@ -23,7 +23,7 @@ impl Pins for Memory {
     }
 }
 
-pub fn patience() -> Patience {
+pub(crate) fn patience() -> Patience {
     let ms = Duration::from_millis;
     Patience {
         connect: ms(1000),
@@ -37,39 +37,39 @@ pub fn patience() -> Patience {
 }
 
 /// A simulator and the node that it stands for.
-pub struct Bench {
-    pub bmc: Simulator,
-    pub machine: Machine,
+pub(crate) struct Bench {
+    pub(crate) bmc: Simulator,
+    pub(crate) machine: Machine,
 }
 
 impl Bench {
-    pub async fn new(model: Model) -> Bench {
+    pub(crate) async fn new(model: Model) -> Bench {
         let bmc = Simulator::start(model).await;
         let machine = machine(&bmc, Arc::new(Memory::default()));
         Bench { bmc, machine }
     }
 
-    pub async fn generic() -> Bench {
+    pub(crate) async fn generic() -> Bench {
         Bench::new(Model::generic()).await
     }
 
-    pub async fn supermicro() -> Bench {
+    pub(crate) async fn supermicro() -> Bench {
         let mut bench = Bench::new(Model::supermicro_x11()).await;
         bench.machine.kind = BmcKind::Supermicro;
         bench
     }
 
-    pub async fn run(&self, verb: &Verb) -> Result<Outcome, Error> {
+    pub(crate) async fn run(&self, verb: &Verb) -> Result<Outcome, Error> {
         self.machine.run(verb, &|_| {}).await
     }
 
     /// The line of a verb that succeeds.
-    pub async fn line(&self, verb: &Verb) -> String {
+    pub(crate) async fn line(&self, verb: &Verb) -> String {
         self.run(verb).await.unwrap_or_else(|error| panic!("{verb:?}: {error}")).summary()
     }
 
     /// What is said of a verb that fails: the error and what to do, with the address left out. No secret is in it.
-    pub async fn failure(&self, verb: &Verb) -> String {
+    pub(crate) async fn failure(&self, verb: &Verb) -> String {
         let error = match self.run(verb).await {
             Ok(outcome) => panic!("{verb:?} succeeded: {}", outcome.summary()),
             Err(error) => error,
@@ -86,7 +86,7 @@ impl Bench {
     }
 
     /// Runs a verb that must fail, and must leave the machine as it is.
-    pub async fn unchanged(&self, verb: &Verb) -> String {
+    pub(crate) async fn unchanged(&self, verb: &Verb) -> String {
         let before = self.state();
         let text = self.failure(verb).await;
         assert_eq!(self.state(), before, "the machine was changed");
@@ -94,18 +94,18 @@ impl Bench {
     }
 
     /// Without sessions, which come and go.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         State { sessions: Vec::new(), ..self.bmc.state() }
     }
 
     /// Writes to the machine: all but reading, logging in and out.
-    pub fn writes(&self) -> Vec<Recorded> {
+    pub(crate) fn writes(&self) -> Vec<Recorded> {
         let is_write = |one: &Recorded| one.method != "GET" && !one.path.contains("SessionService");
         self.bmc.requests().into_iter().filter(is_write).collect()
     }
 }
 
-pub fn machine(bmc: &Simulator, pins: Arc<dyn Pins>) -> Machine {
+pub(crate) fn machine(bmc: &Simulator, pins: Arc<dyn Pins>) -> Machine {
     let (user, password) = bmc.credentials();
     let std::net::IpAddr::V4(address) = bmc.address().ip() else { panic!("not IPv4") };
     Machine {

@@ -6,6 +6,7 @@ mod common;
 
 mod boot;
 mod login;
+mod odd;
 mod order;
 mod power;
 mod trust;
