@@ -9,6 +9,7 @@
 //! password is sent only to the certificate that was pinned; what a BMC says is hostile text until it is made [`plain`].
 
 mod boot;
+mod boot_order;
 mod client;
 mod command;
 mod credentials;
@@ -28,6 +29,7 @@ mod trust;
 mod verb;
 
 pub use boot::{BootMode, BootOverride, BootTarget};
+pub use boot_order::{BootEntry, BootOrder};
 pub use client::Message;
 pub use command::{Command, Nodes};
 pub use credentials::{BadCredentials, Credentials};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::boot::BootOverride;
+use crate::boot_order::BootOrder;
 use crate::power::PowerChange;
 use crate::raw::Raw;
 use crate::status::Status;
@@ -14,6 +15,8 @@ pub enum Outcome {
     Status(Status),
     Power(PowerChange),
     BootOnce(BootOverride),
+    /// Of `boot order get` and `boot order set`.
+    BootOrder(BootOrder),
     Raw(Raw),
 }
 
@@ -24,6 +27,7 @@ impl Outcome {
             Outcome::Status(status) => status.summary(),
             Outcome::Power(change) => change.summary(),
             Outcome::BootOnce(now) => now.summary(),
+            Outcome::BootOrder(order) => order.summary(),
             Outcome::Raw(raw) => raw.summary(),
         }
     }
@@ -32,6 +36,7 @@ impl Outcome {
     pub fn details(&self) -> String {
         match self {
             Outcome::Status(status) => status.details(),
+            Outcome::BootOrder(order) => order.details(),
             Outcome::Raw(raw) => raw.details(),
             Outcome::Power(_) | Outcome::BootOnce(_) => String::new(),
         }
