@@ -18,14 +18,12 @@ const MOST: usize = 64;
 pub(crate) struct Service {
     /// The ComputerSystem.
     pub(crate) system: String,
-    /// The Manager; `None` where the BMC shows none.
-    pub(crate) manager: Option<String>,
     /// Every Chassis that holds the system.
     pub(crate) chassis: Vec<String>,
     pub(crate) quirks: Quirks,
     /// The system as it was a moment ago.
     pub(crate) system_body: Value,
-    /// The manager's; `Null` where there is none, or none that can be read.
+    /// The Manager's; `Null` where there is none, or none that can be read.
     pub(crate) manager_body: Value,
 }
 
@@ -42,8 +40,7 @@ impl Service {
         let (system, body) = choose(client, &linked(&listed["Members"]), wanted).await?;
         let managers = related(client, &body["Links"]["ManagedBy"], "Managers").await?;
         let chassis = related(client, &body["Links"]["Chassis"], "Chassis").await?;
-        let manager = managers.into_iter().next();
-        let manager_body = match &manager {
+        let manager_body = match managers.first() {
             Some(manager) => bearable(client.get(manager, "read the manager").await.map(|answer| answer.body))?,
             None => Value::Null,
         };
@@ -54,7 +51,7 @@ impl Service {
             &text(&body["Model"]),
             &text(&manager_body["FirmwareVersion"]),
         );
-        Ok(Service { system, manager, chassis, quirks, system_body: body, manager_body })
+        Ok(Service { system, chassis, quirks, system_body: body, manager_body })
     }
 }
 
