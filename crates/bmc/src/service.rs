@@ -18,6 +18,8 @@ const MOST: usize = 64;
 pub(crate) struct Service {
     /// The ComputerSystem.
     pub(crate) system: String,
+    /// The Manager; `None` where the BMC shows none.
+    pub(crate) manager: Option<String>,
     /// Every Chassis that holds the system.
     pub(crate) chassis: Vec<String>,
     pub(crate) quirks: Quirks,
@@ -40,7 +42,8 @@ impl Service {
         let (system, body) = choose(client, &linked(&listed["Members"]), wanted).await?;
         let managers = related(client, &body["Links"]["ManagedBy"], "Managers").await?;
         let chassis = related(client, &body["Links"]["Chassis"], "Chassis").await?;
-        let manager_body = match managers.first() {
+        let manager = managers.into_iter().next();
+        let manager_body = match &manager {
             Some(manager) => bearable(client.get(manager, "read the manager").await.map(|answer| answer.body))?,
             None => Value::Null,
         };
@@ -51,7 +54,7 @@ impl Service {
             &text(&body["Model"]),
             &text(&manager_body["FirmwareVersion"]),
         );
-        Ok(Service { system, chassis, quirks, system_body: body, manager_body })
+        Ok(Service { system, manager, chassis, quirks, system_body: body, manager_body })
     }
 }
 
