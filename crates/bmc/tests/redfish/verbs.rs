@@ -66,7 +66,7 @@ async fn raw_gives_a_resource_as_it_is() {
     assert!(outcome.details().contains("\"/redfish/v1/Systems/437XR1138R2\""), "{}", outcome.details());
     assert_eq!(
         bench.failure(&raw("/redfish/v1/Nothing")).await,
-        "this BMC cannot read /redfish/v1/Nothing: status 404: The resource at the URI /redfish/v1/Nothing was not found."
+        "this BMC cannot read /redfish/v1/Nothing: status 404: The resource at the URI '/redfish/v1/Nothing' was not found."
     );
     bench.bmc.forget_requests();
     for path in [
