@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::bios::{BiosApplied, BiosAttributes, BiosDiff, BiosPlan};
 use crate::boot::BootOverride;
+use crate::inventory::Hardware;
+use crate::media::Media;
 use crate::power::PowerChange;
 use crate::raw::Raw;
+use crate::sensors::Sensors;
 use crate::status::Status;
 
 /// The result of a verb: data, with a line and a table for people. All texts of the BMC in it are plain, but for [`Raw`].
@@ -19,6 +22,10 @@ pub enum Outcome {
     BiosPlan(BiosPlan),
     BiosApply(BiosApplied),
     BiosDiff(BiosDiff),
+    Sensors(Sensors),
+    Inventory(Hardware),
+    MediaInsert(Media),
+    MediaEject(Media),
     Raw(Raw),
 }
 
@@ -33,6 +40,9 @@ impl Outcome {
             Outcome::BiosPlan(plan) => plan.summary(),
             Outcome::BiosApply(applied) => applied.summary(),
             Outcome::BiosDiff(diff) => diff.summary(),
+            Outcome::Sensors(sensors) => sensors.summary(),
+            Outcome::Inventory(hardware) => hardware.summary(),
+            Outcome::MediaInsert(media) | Outcome::MediaEject(media) => media.summary(),
             Outcome::Raw(raw) => raw.summary(),
         }
     }
@@ -45,8 +55,12 @@ impl Outcome {
             Outcome::BiosPlan(plan) => plan.details(),
             Outcome::BiosApply(applied) => applied.details(),
             Outcome::BiosDiff(diff) => diff.details(),
+            Outcome::Sensors(sensors) => sensors.details(),
+            Outcome::Inventory(hardware) => hardware.details(),
             Outcome::Raw(raw) => raw.details(),
-            Outcome::Power(_) | Outcome::BootOnce(_) => String::new(),
+            Outcome::Power(_) | Outcome::BootOnce(_) | Outcome::MediaInsert(_) | Outcome::MediaEject(_) => {
+                String::new()
+            }
         }
     }
 }
