@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::machine::Talk;
 use crate::plain::plain;
-use crate::service::link;
+use crate::service::{link, linked};
 
 /// Requests of one overview.
 const MOST: usize = 250;
@@ -42,7 +42,7 @@ impl<'a> Gather<'a> {
         let mut found = Vec::new();
         let mut next = self.one(collection, what).await?;
         while let Some(page) = next {
-            let paths = links(&page["Members"]);
+            let paths = linked(&page["Members"]);
             found.extend(self.all(&paths, what).await?);
             let more = page["Members@odata.nextLink"].as_str().map(str::to_owned);
             next = match more {
@@ -92,11 +92,6 @@ impl<'a> Gather<'a> {
             self.notes.push(note);
         }
     }
-}
-
-/// Where an array of links leads.
-pub(crate) fn links(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(link).collect()
 }
 
 /// Rows with columns of one width each; the last is as long as it is.

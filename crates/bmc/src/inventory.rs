@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::gather::{Gather, links, noted, table};
+use crate::gather::{Gather, noted, table};
 use crate::machine::Talk;
-use crate::service::link;
+use crate::service::{link, linked};
 use crate::status::text;
 
 /// A machine's parts. Absent is what the BMC does not tell.
@@ -85,7 +85,7 @@ pub struct Firmware {
 
 /// Reads it.
 pub(crate) async fn read(talk: &Talk<'_>) -> Result<Hardware, Error> {
-    let system = talk.client.get(&talk.service.system, "read the system").await?.body;
+    let system = &talk.service.system_body;
     let mut gather = Gather::new(talk);
     let mut found =
         Hardware { memory_gib: system["MemorySummary"]["TotalSystemMemoryGiB"].as_f64(), ..Hardware::default() };
@@ -99,8 +99,8 @@ pub(crate) async fn read(talk: &Talk<'_>) -> Result<Hardware, Error> {
         found.memory_gib = Some(mib as f64 / 1024.0);
     }
     talk.step("reading drives and network interfaces");
-    found.drives = drives(&mut gather, &system).await?;
-    found.nics = nics(&mut gather, &system).await?;
+    found.drives = drives(&mut gather, system).await?;
+    found.nics = nics(&mut gather, system).await?;
     talk.step("reading firmware versions");
     found.firmware = firmware(&mut gather, talk).await?;
     found.notes = gather.notes;
@@ -147,7 +147,7 @@ async fn drives(gather: &mut Gather<'_>, system: &Value) -> Result<Vec<Drive>, E
     const WHAT: &str = "read the drives";
     let mut found = Vec::new();
     for storage in gather.members(&system["Storage"], WHAT).await? {
-        for body in gather.all(&links(&storage["Drives"]), WHAT).await? {
+        for body in gather.all(&linked(&storage["Drives"]), WHAT).await? {
             if is_there(&body) {
                 found.push(drive(&body));
             }

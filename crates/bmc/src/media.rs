@@ -12,7 +12,7 @@ use url::Url;
 use crate::error::Error;
 use crate::machine::Talk;
 use crate::plain::plain;
-use crate::service::link;
+use crate::service::{link, linked};
 use crate::status::text;
 
 /// A slot after the verb.
@@ -132,28 +132,24 @@ struct Slot {
 
 /// The slots for a CD, the best first.
 async fn slots(talk: &Talk<'_>, what: &str) -> Result<Vec<Slot>, Error> {
-    let mut found = Vec::new();
-    let manager = match &talk.service.manager {
-        Some(path) => talk.client.get(path, "read the manager").await?.body,
-        None => Value::Null,
-    };
-    let system = talk.client.get(&talk.service.system, "read the system").await?.body;
-    for owner in [&manager, &system] {
+    let mut found: Vec<Slot> = Vec::new();
+    for owner in [&talk.service.manager_body, &talk.service.system_body] {
         let Some(path) = link(&owner["VirtualMedia"]) else { continue };
         let Some(collection) = talk.client.find(&path, what).await? else { continue };
-        let members = collection.body["Members"].as_array().cloned().unwrap_or_default();
-        for path in members.iter().filter_map(link).take(MOST) {
+        for path in linked(&collection.body["Members"]).into_iter().take(MOST) {
             let Some(answer) = talk.client.find(&path, what).await? else { continue };
             found.extend(standard(path, &answer.body));
+        }
+        // Those with the action before those whose properties would have to be written.
+        found.sort_by_key(|slot| !slot.has_action());
+        if !found.first().is_some_and(Slot::has_action)
+            && let Some(slot) = cfg_cd(talk, &path, &collection.body, what).await?
+        {
+            return Ok(vec![slot]);
         }
         if !found.is_empty() {
             break;
         }
-    }
-    // Those with the action before those whose properties would have to be written.
-    found.sort_by_key(|slot| !matches!(slot.way, Way::Standard { insert: Some(_), .. }));
-    if found.is_empty() {
-        found.extend(cfg_cd(talk, &manager, what).await?);
     }
     Ok(found)
 }
@@ -179,14 +175,10 @@ fn held(body: &Value) -> Held {
     }
 }
 
-/// Supermicro's older way. Known from clients of X10 and X11 boards: `Managers/1/VM1` links it.
-async fn cfg_cd(talk: &Talk<'_>, manager: &Value, what: &str) -> Result<Option<Slot>, Error> {
-    let (BmcKind::Supermicro, Some(path)) = (talk.machine.kind, &talk.service.manager) else { return Ok(None) };
-    let vm1 =
-        link(&manager["Oem"]["Supermicro"]["VM1"]).unwrap_or_else(|| format!("{}/VM1", path.trim_end_matches('/')));
-    let Some(answer) = talk.client.find(&vm1, what).await? else { return Ok(None) };
-    let config = link(&answer.body["Oem"]["Supermicro"]["VirtualMediaConfig"]);
-    let path = config.unwrap_or_else(|| format!("{}/CfgCD", vm1.trim_end_matches('/')));
+/// Supermicro's older way, to which the collection links. Its members are what is mounted, and take no image themselves. Known from
+/// clients of X10 and X11 boards.
+async fn cfg_cd(talk: &Talk<'_>, collection: &str, body: &Value, what: &str) -> Result<Option<Slot>, Error> {
+    let Some(path) = link(&body["Oem"]["Supermicro"]["VirtualMediaConfig"]) else { return Ok(None) };
     let Some(answer) = talk.client.find(&path, what).await? else { return Ok(None) };
     let target = |action: &str| {
         let target = answer.body["Actions"][format!("#{action}")]["target"].as_str().map(str::to_owned);
@@ -195,7 +187,7 @@ async fn cfg_cd(talk: &Talk<'_>, manager: &Value, what: &str) -> Result<Option<S
     let way = Way::CfgCd {
         mount: target("IsoConfig.Mount"),
         unmount: target("IsoConfig.UnMount"),
-        state: format!("{}/CD1", vm1.trim_end_matches('/')),
+        state: format!("{}/CD1", collection.trim_end_matches('/')),
     };
     let mut slot = Slot { path, name: "CfgCD".to_owned(), way, state: Held::default() };
     slot.look(talk).await?;
@@ -203,6 +195,10 @@ async fn cfg_cd(talk: &Talk<'_>, manager: &Value, what: &str) -> Result<Option<S
 }
 
 impl Slot {
+    fn has_action(&self) -> bool {
+        matches!(self.way, Way::Standard { insert: Some(_), .. })
+    }
+
     async fn look(&mut self, talk: &Talk<'_>) -> Result<(), Error> {
         let body = talk.client.get(&self.path, "read what is inserted").await?.body;
         self.state = match &self.way {

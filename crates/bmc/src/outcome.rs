@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bios::{BiosApplied, BiosAttributes, BiosDiff, BiosPlan};
 use crate::boot::BootOverride;
+use crate::boot_order::BootOrder;
 use crate::inventory::Hardware;
 use crate::media::Media;
 use crate::power::PowerChange;
@@ -18,6 +19,8 @@ pub enum Outcome {
     Status(Status),
     Power(PowerChange),
     BootOnce(BootOverride),
+    /// Of `boot order get` and `boot order set`.
+    BootOrder(BootOrder),
     BiosGet(BiosAttributes),
     BiosPlan(BiosPlan),
     BiosApply(BiosApplied),
@@ -36,6 +39,7 @@ impl Outcome {
             Outcome::Status(status) => status.summary(),
             Outcome::Power(change) => change.summary(),
             Outcome::BootOnce(now) => now.summary(),
+            Outcome::BootOrder(order) => order.summary(),
             Outcome::BiosGet(found) => found.summary(),
             Outcome::BiosPlan(plan) => plan.summary(),
             Outcome::BiosApply(applied) => applied.summary(),
@@ -51,6 +55,7 @@ impl Outcome {
     pub fn details(&self) -> String {
         match self {
             Outcome::Status(status) => status.details(),
+            Outcome::BootOrder(order) => order.details(),
             Outcome::BiosGet(found) => found.details(),
             Outcome::BiosPlan(plan) => plan.details(),
             Outcome::BiosApply(applied) => applied.details(),
