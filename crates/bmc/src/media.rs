@@ -223,6 +223,10 @@ impl Slot {
         if self.holds(image) {
             return Ok(media);
         }
+        if let Way::CfgCd { .. } = self.way {
+            // Before anything is taken out.
+            cfg_address(image)?;
+        }
         media.changed = true;
         if self.state.inserted {
             let other = self.state.image.clone().or_else(|| self.state.name.clone());
@@ -331,7 +335,7 @@ impl Slot {
 /// Whether the BMC wants this parameter.
 fn misses(error: &Error, parameter: &str) -> bool {
     let Error::Refused { said, .. } = error else { return false };
-    said.iter().any(|message| message.key() == "ActionParameterMissing" && message.text.contains(parameter))
+    said.iter().any(|message| message.is(&["ActionParameterMissing"]) && message.names(parameter))
 }
 
 /// Host and path as Supermicro's `CfgCD` has them: a web server with its scheme, a server of Windows shares without.

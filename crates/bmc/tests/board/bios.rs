@@ -111,7 +111,7 @@ async fn only_what_differs_is_sent_and_a_second_time_nothing() {
     let writes = bench.writes();
     assert_eq!(writes.len(), 1);
     assert_eq!((writes[0].method.as_str(), writes[0].path.as_str()), ("PATCH", "/redfish/v1/Systems/1/Bios/SD"));
-    let body: serde_json::Value = serde_json::from_str(&writes[0].body).unwrap();
+    let body = &writes[0].body;
     assert_eq!(body["Attributes"], json!({"QuietBoot_0038": false, "BootModeSelect_0045": "UEFI"}));
     assert_eq!(body["@Redfish.SettingsApplyTime"]["ApplyTime"], "OnReset", "it says that it wants one");
     assert_eq!(bench.line(&APPLY).await, "nothing sent: 2 wait for a restart already");

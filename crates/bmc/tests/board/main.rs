@@ -5,5 +5,6 @@
 mod bios;
 mod common;
 mod media;
+mod odd;
 mod readings;
 mod sum;

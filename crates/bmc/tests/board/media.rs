@@ -19,7 +19,7 @@ async fn an_image_is_inserted_into_the_slot_for_cds_and_read_back() {
     let state = bench.bmc.state();
     assert_eq!(state.media["CD1"].image.as_deref(), Some(IMAGE));
     assert!(!state.media["USB1"].inserted);
-    assert_eq!(bench.writes()[0].body, format!("{{\"Image\":\"{IMAGE}\"}}"), "nothing that boards refuse");
+    assert_eq!(bench.writes()[0].body, serde_json::json!({ "Image": IMAGE }), "nothing that boards refuse");
     bench.bmc.forget_requests();
     assert_eq!(bench.line(&insert(IMAGE)).await, format!("CD1 holds {IMAGE} already"));
     assert_eq!(bench.writes(), []);
