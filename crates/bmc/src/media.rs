@@ -151,6 +151,13 @@ async fn slots(talk: &Talk<'_>, what: &str) -> Result<Vec<Slot>, Error> {
             break;
         }
     }
+    // The collection of such a board may be empty, or have no link.
+    if let (true, BmcKind::Supermicro, Some(manager)) = (found.is_empty(), talk.machine.kind, &talk.service.manager) {
+        let vm1 = format!("{}/VM1", manager.trim_end_matches('/'));
+        if let Some(answer) = talk.client.find(&vm1, what).await? {
+            found.extend(cfg_cd(talk, &vm1, &answer.body, what).await?);
+        }
+    }
     Ok(found)
 }
 

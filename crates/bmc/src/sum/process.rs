@@ -22,6 +22,9 @@ use crate::error::Error;
 /// Bytes of stdout and of stderr that are kept; the rest is read and dropped.
 const KEPT: usize = 256 << 10;
 
+/// For a killed process to be gone.
+const DYING: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A private directory with the password in a file, for one command.
 pub(super) struct Run<'a> {
     sum: &'a Sum<'a>,
@@ -82,6 +85,8 @@ impl<'a> Run<'a> {
         let ended = async { tokio::join!(child.wait(), kept(stdout), kept(stderr)) };
         let Ok((status, stdout, stderr)) = tokio::time::timeout(*limit, ended).await else {
             drop(group);
+            // Its directory goes next, and nothing may write into that any more.
+            let _ = tokio::time::timeout(DYING, child.wait()).await;
             return Err(Error::Cut {
                 endpoint: endpoint.to_string(),
                 request: format!("SUM's {}", self.command),

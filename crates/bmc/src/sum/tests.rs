@@ -118,7 +118,7 @@ fn every_kind_of_setting_arrives_as_it_was_meant() {
             ("Advanced|Boot Feature|Quiet Boot", "Unchecked"),
             ("Advanced|CPU Configuration|Correctable Error Threshold", "500"),
             ("Advanced|CPU Configuration|  Power Limit Value", "95"),
-            ("Advanced|System Label \"A\" & more|Label", "r<2> ]]> caf\u{e9}"),
+            ("Advanced|System Label \"A\" & more|Label", "r<2> & caf\u{e9}"),
             ("Boot|Boot Option #3", "UEFI USB Key"),
         ]);
         let config = bench.read().await.unwrap();

@@ -8,7 +8,7 @@ use bmc::{Credentials, Endpoint, Error, Machine, Outcome, Patience, Trust, Verb}
 use netboot::{BiosSettings, BiosValue, BmcKind};
 use redfish_simulator::{Model, Recorded, Simulator, Vendor};
 
-pub fn patience() -> Patience {
+pub(crate) fn patience() -> Patience {
     let ms = Duration::from_millis;
     Patience {
         connect: ms(1000),
@@ -21,17 +21,17 @@ pub fn patience() -> Patience {
     }
 }
 
-pub struct Bench {
-    pub bmc: Simulator,
-    pub machine: Machine,
+pub(crate) struct Bench {
+    pub(crate) bmc: Simulator,
+    pub(crate) machine: Machine,
 }
 
 impl Bench {
-    pub async fn new(model: Model) -> Bench {
+    pub(crate) async fn new(model: Model) -> Bench {
         Bench::at("127.0.0.1:0", model).await
     }
 
-    pub async fn at(address: &str, model: Model) -> Bench {
+    pub(crate) async fn at(address: &str, model: Model) -> Bench {
         let address: SocketAddr = address.parse().unwrap();
         let kind = match model.vendor {
             Vendor::Supermicro => BmcKind::Supermicro,
@@ -54,27 +54,27 @@ impl Bench {
     }
 
     /// By the book.
-    pub async fn generic() -> Bench {
+    pub(crate) async fn generic() -> Bench {
         Bench::new(Model::generic()).await
     }
 
-    pub async fn supermicro() -> Bench {
+    pub(crate) async fn supermicro() -> Bench {
         Bench::new(Model::supermicro_x11()).await
     }
 
     /// With declared settings of Redfish.
-    pub fn declare(mut self, settings: &[(&str, BiosValue)]) -> Bench {
+    pub(crate) fn declare(mut self, settings: &[(&str, BiosValue)]) -> Bench {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
         let sum = self.machine.bios.take().map(|bios| bios.sum).unwrap_or_default();
         self.machine.bios = Some(BiosSettings { settings, sum });
         self
     }
 
-    pub async fn run(&self, verb: &Verb) -> Result<Outcome, Error> {
+    pub(crate) async fn run(&self, verb: &Verb) -> Result<Outcome, Error> {
         self.machine.run(verb, &|_| {}).await
     }
 
-    pub async fn outcome(&self, verb: &Verb) -> Outcome {
+    pub(crate) async fn outcome(&self, verb: &Verb) -> Outcome {
         let outcome = self.run(verb).await.unwrap_or_else(|error| panic!("{verb:?}: {error}"));
         // What programs get is what it was.
         let json = serde_json::to_string(&outcome).unwrap();
@@ -82,11 +82,11 @@ impl Bench {
         outcome
     }
 
-    pub async fn line(&self, verb: &Verb) -> String {
+    pub(crate) async fn line(&self, verb: &Verb) -> String {
         self.outcome(verb).await.summary()
     }
 
-    pub async fn failure(&self, verb: &Verb) -> Error {
+    pub(crate) async fn failure(&self, verb: &Verb) -> Error {
         match self.run(verb).await {
             Ok(outcome) => panic!("{verb:?} succeeded: {}", outcome.summary()),
             Err(error) => {
@@ -97,18 +97,18 @@ impl Bench {
     }
 
     /// All but reading, logging in and out.
-    pub fn writes(&self) -> Vec<Recorded> {
+    pub(crate) fn writes(&self) -> Vec<Recorded> {
         let is_write = |one: &Recorded| one.method != "GET" && !one.path.contains("SessionService");
         self.bmc.requests().into_iter().filter(is_write).collect()
     }
 }
 
-pub fn text(value: &str) -> BiosValue {
+pub(crate) fn text(value: &str) -> BiosValue {
     BiosValue::Text(value.to_owned())
 }
 
 /// Declared settings of SUM.
-pub fn for_sum(settings: &[(&str, &str)]) -> BiosSettings {
+pub(crate) fn for_sum(settings: &[(&str, &str)]) -> BiosSettings {
     let sum = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     BiosSettings { settings: BTreeMap::new(), sum }
 }

@@ -200,6 +200,35 @@ async fn a_slot_without_actions_is_written_by_its_properties() {
 }
 
 #[tokio::test]
+async fn an_older_supermicro_board_whose_collection_is_empty_has_vm1() {
+    let mut odd = Odd::new(
+        &[
+            ("/m/1", json!({ "VirtualMedia": { "@odata.id": "/vm" } })),
+            ("/vm", members(&[])),
+            ("/m/1/VM1", json!({ "Oem": { "Supermicro": { "VirtualMediaConfig": { "@odata.id": "/cfg" } } } })),
+            ("/cfg", json!({ "Host": "", "Path": "" })),
+        ],
+        |resources, line, body| {
+            match line {
+                "PATCH /cfg" => drop(resources.insert("/cfg".into(), body.clone())),
+                "POST /cfg/Actions/IsoConfig.Mount" => {
+                    resources.insert("/m/1/VM1/CD1".into(), json!({ "Inserted": true, "ImageName": "a.iso" }));
+                }
+                "POST /cfg/Actions/IsoConfig.UnMount" => drop(resources.remove("/m/1/VM1/CD1")),
+                _ => return (405, json!({})),
+            }
+            (200, json!({}))
+        },
+    )
+    .await;
+    odd.machine.kind = BmcKind::Supermicro;
+    assert_eq!(odd.run(&insert()).await.unwrap().summary(), "CfgCD holds http://10.0.0.1/a.iso");
+    assert_eq!(odd.get("/cfg")["Path"], "/a.iso");
+    let line = odd.run(&Verb::MediaEject {}).await.unwrap().summary();
+    assert_eq!(line, "CfgCD is empty: http://10.0.0.1/a.iso was ejected");
+}
+
+#[tokio::test]
 async fn a_bmc_without_a_slot_for_cds_says_so() {
     let error = Odd::new(&[], refuse).await.run(&insert()).await.unwrap_err();
     assert_eq!(error.to_string(), "this BMC cannot insert an image: it shows no slot for a CD");
