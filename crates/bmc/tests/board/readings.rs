@@ -83,3 +83,11 @@ async fn hostile_texts_reach_no_terminal() {
         assert!(!text.contains('\u{202e}'));
     }
 }
+
+#[tokio::test]
+async fn every_verb_can_be_run_by_any_thread() {
+    let bench = Bench::generic().await;
+    let task =
+        tokio::spawn(async move { bench.machine.run(&INVENTORY, &|_| {}).await.map(|outcome| outcome.summary()) });
+    assert!(task.await.unwrap().unwrap().contains("2 drives"));
+}
