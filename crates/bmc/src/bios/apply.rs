@@ -19,12 +19,15 @@ pub(crate) async fn apply(talk: &Talk<'_>, restart: bool) -> Result<BiosApplied,
     if declared.settings.is_empty() {
         return by_sum(talk, declared, restart).await;
     }
-    let (board, plan) = match staged(talk, declared).await {
+    let (mut board, plan) = match staged(talk, declared).await {
         Ok(staged) => staged,
         Err(error) if falls_back(talk, &error) => return by_sum(talk, declared, restart).await,
         Err(error) => return Err(advised(talk, error)),
     };
+    // From here on something was written: no other interface is tried.
+    confirmed(talk, &mut board, &plan).await?;
     let mut applied = begun(plan);
+    // Some BMCs show as current what waits yet (iDRAC 9, while its job runs): only after a restart does that count.
     if restart && !applied.in_force {
         let wanted: Vec<BiosChange> = applied.sent.iter().chain(&applied.waited).cloned().collect();
         restarted(talk).await?;
@@ -40,15 +43,22 @@ fn begun(plan: BiosPlan) -> BiosApplied {
     BiosApplied { through, sent: changes, waited: waiting, same, restarted: false, in_force, notes }
 }
 
-/// What differs is handed to the BMC, and read back as pending (or as in force, where it applies at once).
+/// What differs is handed to the BMC.
 async fn staged(talk: &Talk<'_>, declared: &BiosSettings) -> Result<(Board, BiosPlan), Error> {
-    let (mut board, plan) = planned(talk, declared).await?;
-    if plan.changes.is_empty() {
-        return Ok((board, plan));
+    let (board, plan) = planned(talk, declared).await?;
+    if !plan.changes.is_empty() {
+        talk.step(&format!("changing {} BIOS settings", plan.changes.len()));
+        let body: Attributes = plan.changes.iter().map(|change| (change.name.clone(), change.to.clone())).collect();
+        board.write(talk, &body).await?;
     }
-    talk.step(&format!("changing {} BIOS settings", plan.changes.len()));
-    let body: Attributes = plan.changes.iter().map(|change| (change.name.clone(), change.to.clone())).collect();
-    board.write(talk, &body).await?;
+    Ok((board, plan))
+}
+
+/// What was handed over is read back as pending, or as in force, where it applies at once.
+async fn confirmed(talk: &Talk<'_>, board: &mut Board, plan: &BiosPlan) -> Result<(), Error> {
+    if plan.changes.is_empty() {
+        return Ok(());
+    }
     let begun = Instant::now();
     loop {
         let said = board.look(talk).await?;
@@ -59,7 +69,7 @@ async fn staged(talk: &Talk<'_>, declared: &BiosSettings) -> Result<(Board, Bios
             .map(|change| missing(change, board.next(&change.name).map(shown)))
             .collect();
         if missing.is_empty() {
-            return Ok((board, plan));
+            return Ok(());
         }
         if begun.elapsed() >= talk.client.patience.settle {
             return Err(not_applied(&missing, &said));

@@ -71,7 +71,9 @@ impl<'a> Run<'a> {
     /// Runs the command with `--file` until it has ended.
     pub(super) async fn go(&self, file: &Path, more: &[&str]) -> Result<(), Error> {
         let Sum { tool, endpoint, credentials, limit } = self.sum;
-        let mut command = Command::new(&tool.program);
+        // It is started in another directory.
+        let program = std::path::absolute(&tool.program).map_err(|error| self.not_started(&error))?;
+        let mut command = Command::new(program);
         command.args(["-i", &endpoint.address.to_string(), "-u", credentials.user(), "-f"]);
         command.arg(self.path("password")).args(["-c", self.command, "--file"]).arg(file).args(more);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
