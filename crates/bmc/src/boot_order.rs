@@ -360,6 +360,14 @@ fn strings(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// What bodies of a BMC make of an order, without asking it.
+#[cfg(test)]
+pub(crate) fn shown(order: &Value, options: &[Value]) -> BootOrder {
+    let options: Vec<BootEntry> = options.iter().filter_map(option).collect();
+    let pending = strings(order).iter().rev().map(|one| plain(one)).collect();
+    BootOrder { property: "BootOrder".to_owned(), entries: entries(&strings(order), &options), pending, changed: false }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

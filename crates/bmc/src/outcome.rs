@@ -15,6 +15,7 @@ use crate::status::Status;
 /// The result of a verb: data, with a line and a table for people. All texts of the BMC in it are plain, but for [`Raw`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", content = "result", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "there is one for each verb that runs, never many")]
 pub enum Outcome {
     Status(Status),
     Power(PowerChange),
@@ -65,6 +66,62 @@ impl Outcome {
             Outcome::Raw(raw) => raw.details(),
             Outcome::Power(_) | Outcome::BootOnce(_) | Outcome::MediaInsert(_) | Outcome::MediaEject(_) => {
                 String::new()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::boot_order;
+
+    /// Any JSON, of no great depth.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,30}".prop_map(Value::from),
+            "[\\x00-\\x1f\\x7f-\\u{9f}\\u{202e}On]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 12, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("[A-Za-z@.]{0,10}", inner, 0..4).prop_map(|map| json!(map)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_of_a_bmc_panics_or_reaches_a_terminal(
+            values in proptest::collection::vec(any_json(), 12),
+            order in proptest::collection::vec(any_json(), 0..5),
+        ) {
+            let [power, health, progress, boot, enabled, target, mode, name, serial, reference, alias, whole] =
+                values.try_into().unwrap();
+            let full = json!({ "BootSourceOverrideEnabled": enabled, "BootSourceOverrideTarget": target, "BootSourceOverrideMode": mode });
+            for boot in [boot, full] {
+                let system = json!({
+                    "PowerState": power, "Status": { "HealthRollup": health }, "BootProgress": progress, "Boot": boot,
+                    "Manufacturer": name, "SerialNumber": serial, "BiosVersion": whole,
+                });
+                let option = json!({ "BootOptionReference": reference, "DisplayName": name, "Alias": alias });
+                let shown = boot_order::shown(&json!(order), &[option, whole.clone()]);
+                for outcome in [
+                    Outcome::Status(Status::of(&system, &whole)),
+                    Outcome::Status(Status::of(&whole, &system)),
+                    Outcome::BootOnce(BootOverride::of(&system)),
+                    Outcome::BootOrder(shown),
+                ] {
+                    let bad = |c: char| c.is_control() || c == '\u{202e}';
+                    prop_assert!(!outcome.summary().contains(bad), "{:?}", outcome.summary());
+                    prop_assert!(!outcome.details().replace('\n', "").contains(bad), "{:?}", outcome.details());
+                }
             }
         }
     }

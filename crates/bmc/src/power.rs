@@ -203,14 +203,9 @@ impl<'a> Power<'a> {
     }
 
     async fn off(&mut self, manner: Manner) -> Result<(), Error> {
-        match self.state.as_str() {
-            "Off" => return Ok(()),
-            "PoweringOff" if manner != Manner::Forced => {
-                if self.wait("Off", self.talk.client.patience.graceful).await? {
-                    return Ok(());
-                }
-            }
-            _ => {}
+        let on_its_way = self.state == "PoweringOff" && manner != Manner::Forced;
+        if self.state == "Off" || on_its_way && self.wait("Off", self.talk.client.patience.graceful).await? {
+            return Ok(());
         }
         if manner != Manner::Forced {
             match self.choose(&["GracefulShutdown", "PushPowerButton"], "shut the system down gracefully") {

@@ -25,7 +25,7 @@ pub(crate) struct Service {
     pub(crate) quirks: Quirks,
     /// The system as it was a moment ago.
     pub(crate) system_body: Value,
-    /// The manager's; `Null` where there is none, or none that can be read.
+    /// The Manager's; `Null` where there is none, or none that can be read.
     pub(crate) manager_body: Value,
 }
 

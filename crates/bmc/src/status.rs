@@ -83,18 +83,14 @@ impl Status {
 
     pub(crate) fn details(&self) -> String {
         let mut lines = String::new();
+        let first = if self.first_seen { " (seen for the first time)" } else { "" };
         for (name, value) in [
             ("machine", join(&[&self.manufacturer, &self.model])),
             ("serial", self.serial.clone()),
             ("bios", self.bios.clone()),
             ("bmc", self.firmware.clone()),
             ("login", Some(self.authentication.clone())),
-            (
-                "certificate",
-                self.certificate.as_ref().map(|pin| {
-                    self.first_seen.then(|| format!("{pin} (seen for the first time)")).unwrap_or_else(|| pin.clone())
-                }),
-            ),
+            ("certificate", self.certificate.as_ref().map(|pin| format!("{pin}{first}"))),
         ] {
             if let Some(value) = value {
                 lines += &format!("{name:<12} {value}\n");

@@ -109,7 +109,7 @@ async fn a_slow_answer_or_body_ends_in_time() {
 #[tokio::test]
 async fn a_bmc_that_is_not_there_is_unreachable() {
     let mut bench = Bench::generic().await;
-    bench.bmc.stop().await;
+    bench.bmc.stop();
     let error = bench.run(&STATUS).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
     assert_eq!(
