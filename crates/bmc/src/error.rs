@@ -15,10 +15,16 @@ pub enum Error {
     Busy { endpoint: String, seconds: u64, said: String },
     #[error("{endpoint} shows another certificate than before: {seen}, not {pinned}")]
     CertificateChanged { endpoint: String, pinned: Fingerprint, seen: Fingerprint },
+    /// Its TLS is too old or too odd to be talked to. Nothing was sent.
+    #[error("{endpoint} cannot be talked to: {reason}")]
+    NoTls { endpoint: String, reason: String, help: String },
     #[error(transparent)]
     Pins(#[from] PinError),
     #[error("{endpoint} refuses the user name or the password{}", listed(.said))]
     Credentials { endpoint: String, said: Vec<Message> },
+    /// Nothing else is possible before. `account` is its URI, where the BMC says it.
+    #[error("{endpoint} wants the account's password changed before anything else")]
+    PasswordChange { endpoint: String, account: Option<String> },
     /// The account may not do this.
     #[error("the account may not {what}{}", listed(.said))]
     Forbidden { what: String, said: Vec<Message> },
@@ -83,10 +89,12 @@ impl Error {
 
     pub fn kind(&self) -> Kind {
         match self {
-            Error::Unreachable { .. } | Error::Cut { .. } | Error::Busy { .. } | Error::Nonsense { .. } => {
-                Kind::Unreachable
-            }
-            Error::CertificateChanged { .. } | Error::Credentials { .. } => Kind::Trust,
+            Error::Unreachable { .. }
+            | Error::NoTls { .. }
+            | Error::Cut { .. }
+            | Error::Busy { .. }
+            | Error::Nonsense { .. } => Kind::Unreachable,
+            Error::CertificateChanged { .. } | Error::Credentials { .. } | Error::PasswordChange { .. } => Kind::Trust,
             Error::Forbidden { .. } | Error::Licence { .. } | Error::Unsupported { .. } | Error::Refused { .. } => {
                 Kind::Refused
             }
@@ -112,8 +120,13 @@ impl Error {
             }
             Error::Forbidden { .. } => "give the account the Operator or Administrator role in the BMC",
             Error::Licence { .. } => "activate the licence that the message names on this board, or do without",
-            Error::NotApplied { .. } => {
-                "nothing else was changed; set it in the BIOS setup by hand, or update the BMC's firmware"
+            Error::NotApplied { what, found, .. } => return Some(not_applied(what, found).to_owned()),
+            Error::NoTls { help, .. } => return Some(help.clone()),
+            Error::PasswordChange { account, .. } => {
+                let also = account.as_ref().map(|uri| format!(" (or PATCH Password of {uri})")).unwrap_or_default();
+                return Some(format!(
+                    "change it in the BMC's own web page{also}, then write the new one where the node's `credentials` point"
+                ));
             }
             Error::Input { help, .. } => return help.clone(),
             Error::Refused { said, .. } => {
@@ -124,6 +137,19 @@ impl Error {
             }
         };
         Some(text.to_owned())
+    }
+}
+
+/// What to do about something that was accepted and not done.
+fn not_applied(what: &str, found: &str) -> &'static str {
+    match (what, found) {
+        ("BootSourceOverrideEnabled", "Continuous") => {
+            "the machine would boot so every time: take it back with `boot once none`, or set it in the BIOS setup by hand"
+        }
+        ("PowerState" | "a restart", _) => {
+            "an operating system may ignore the request: --force cuts the power where it does not end in time; else look at the console"
+        }
+        _ => "nothing else was changed; set it in the BIOS setup by hand, or update the BMC's firmware",
     }
 }
 
