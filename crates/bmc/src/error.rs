@@ -43,6 +43,9 @@ pub enum Error {
     /// An answer that is not what the standard or any known BMC gives.
     #[error("{endpoint} gave an answer to {request} that makes no sense: {reason}")]
     Nonsense { endpoint: String, request: String, reason: String },
+    /// Supermicro's program has failed in a way that is none of the above.
+    #[error("SUM failed to {what} (exit code {code}): {said}")]
+    Sum { what: String, code: i32, said: String },
     /// Of this process's own surroundings: a file, a program.
     #[error("{0}")]
     Surroundings(String),
@@ -95,9 +98,11 @@ impl Error {
             | Error::Busy { .. }
             | Error::Nonsense { .. } => Kind::Unreachable,
             Error::CertificateChanged { .. } | Error::Credentials { .. } | Error::PasswordChange { .. } => Kind::Trust,
-            Error::Forbidden { .. } | Error::Licence { .. } | Error::Unsupported { .. } | Error::Refused { .. } => {
-                Kind::Refused
-            }
+            Error::Forbidden { .. }
+            | Error::Licence { .. }
+            | Error::Unsupported { .. }
+            | Error::Refused { .. }
+            | Error::Sum { .. } => Kind::Refused,
             Error::Input { .. } => Kind::Input,
             Error::NotApplied { .. } => Kind::NotApplied,
             Error::Pins(_) | Error::Surroundings(_) => Kind::Surroundings,
@@ -132,7 +137,11 @@ impl Error {
             Error::Refused { said, .. } => {
                 return said.iter().find_map(|message| message.resolution.clone());
             }
-            Error::Unsupported { .. } | Error::Nonsense { .. } | Error::Pins(_) | Error::Surroundings(_) => {
+            Error::Unsupported { .. }
+            | Error::Sum { .. }
+            | Error::Nonsense { .. }
+            | Error::Pins(_)
+            | Error::Surroundings(_) => {
                 return None;
             }
         };

@@ -8,6 +8,7 @@
 //! Sources: DSP0266 (the protocol), DSP0268 (the data model). Invariants: nothing that was written counts until it was read back; a
 //! password is sent only to the certificate that was pinned; what a BMC says is hostile text until it is made [`plain`].
 
+mod bios;
 mod boot;
 mod client;
 mod command;
@@ -27,6 +28,7 @@ mod sum;
 mod trust;
 mod verb;
 
+pub use bios::{BiosApplied, BiosAttribute, BiosAttributes, BiosChange, BiosDiff, BiosPlan, Way};
 pub use boot::{BootMode, BootOverride, BootTarget};
 pub use client::Message;
 pub use command::{Command, Nodes};

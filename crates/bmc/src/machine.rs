@@ -12,7 +12,7 @@ use crate::service::Service;
 use crate::sum::SumTool;
 use crate::trust::Trust;
 use crate::verb::Verb;
-use crate::{boot, power, raw, status};
+use crate::{bios, boot, power, raw, status};
 
 /// What is needed to talk to a node's BMC.
 #[derive(Clone)]
@@ -75,6 +75,10 @@ impl Talk<'_> {
             Verb::Status {} => Outcome::Status(status::read(self).await?),
             Verb::Power { action, manner } => Outcome::Power(power::change(self, *action, *manner).await?),
             Verb::BootOnce { target, mode } => Outcome::BootOnce(boot::once(self, *target, *mode).await?),
+            Verb::BiosGet { attributes } => Outcome::BiosGet(bios::get(self, attributes).await?),
+            Verb::BiosPlan {} => Outcome::BiosPlan(bios::plan(self).await?),
+            Verb::BiosApply { restart } => Outcome::BiosApply(bios::apply(self, *restart).await?),
+            Verb::BiosDiff {} => Outcome::BiosDiff(bios::diff(self).await?),
             Verb::Raw { path } => Outcome::Raw(raw::get(self, path).await?),
             _ => return Err(Error::unsupported(verb.title(), "not written yet")),
         })

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bios::{BiosApplied, BiosAttributes, BiosDiff, BiosPlan};
 use crate::boot::BootOverride;
 use crate::power::PowerChange;
 use crate::raw::Raw;
@@ -14,6 +15,10 @@ pub enum Outcome {
     Status(Status),
     Power(PowerChange),
     BootOnce(BootOverride),
+    BiosGet(BiosAttributes),
+    BiosPlan(BiosPlan),
+    BiosApply(BiosApplied),
+    BiosDiff(BiosDiff),
     Raw(Raw),
 }
 
@@ -24,6 +29,10 @@ impl Outcome {
             Outcome::Status(status) => status.summary(),
             Outcome::Power(change) => change.summary(),
             Outcome::BootOnce(now) => now.summary(),
+            Outcome::BiosGet(found) => found.summary(),
+            Outcome::BiosPlan(plan) => plan.summary(),
+            Outcome::BiosApply(applied) => applied.summary(),
+            Outcome::BiosDiff(diff) => diff.summary(),
             Outcome::Raw(raw) => raw.summary(),
         }
     }
@@ -32,6 +41,10 @@ impl Outcome {
     pub fn details(&self) -> String {
         match self {
             Outcome::Status(status) => status.details(),
+            Outcome::BiosGet(found) => found.details(),
+            Outcome::BiosPlan(plan) => plan.details(),
+            Outcome::BiosApply(applied) => applied.details(),
+            Outcome::BiosDiff(diff) => diff.details(),
             Outcome::Raw(raw) => raw.details(),
             Outcome::Power(_) | Outcome::BootOnce(_) => String::new(),
         }
