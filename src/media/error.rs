@@ -1,17 +1,18 @@
-//! Why an installer's medium cannot be used.
+//! Why an installer's medium, or SUM's archive, cannot be used.
 
 use std::io;
 use std::path::PathBuf;
 
+use super::sum::SumFault;
 use crate::fetch::FetchError;
 use crate::lock::{KeyringError, SignatureError};
 use crate::vocab::{Digest, Remedy};
 
 #[derive(Debug, thiserror::Error)]
-#[error("installer '{installer}': {reason}")]
+#[error("{medium}: {reason}")]
 pub struct MediaError {
-    /// Its name in the profile.
-    pub installer: String,
+    /// What it is, for people: "installer 'ubuntu-24-04'".
+    pub medium: String,
     #[source]
     pub reason: Reason,
 }
@@ -44,6 +45,8 @@ pub enum Reason {
     Signature(SignatureError),
     #[error("the signed SHA256SUMS does not list the digest {wanted}{}", names(.listed))]
     NotListed { wanted: Digest, listed: Vec<String> },
+    #[error(transparent)]
+    Sum(#[from] SumFault),
 }
 
 fn names(listed: &[String]) -> String {
@@ -79,6 +82,14 @@ impl Remedy for MediaError {
             Reason::NotListed { .. } => {
                 "the digest in the profile belongs to another point release, or to another file: copy it from SHA256SUMS"
                     .to_owned()
+            }
+            Reason::Sum(SumFault::OtherFile { .. }) => {
+                "take the archive whose digest you wrote into [sum], or write down the digest of this one once you know that \
+                 it is what Supermicro gives out"
+                    .to_owned()
+            }
+            Reason::Sum(_) => {
+                "[sum] takes Supermicro's archive for Linux as it is: sum_VERSION_Linux_x86_64_DATE.tar.gz".to_owned()
             }
         })
     }

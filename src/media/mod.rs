@@ -4,6 +4,8 @@
 //! a medium that has not the digest of the profile (and, where the profile names a signed list, is not on it); a medium
 //! that holds another release than the installer is for is refused.
 //!
+//! [`sum`] reads Supermicro's SUM, another file that a user may bring.
+//!
 //! ```text
 //! URL or file ─ digest, signed list ─► object ─ iso | archive: kernel, initrd, what it says it is ─► objects
 //! ```
@@ -11,6 +13,7 @@
 mod archive;
 mod error;
 mod iso;
+pub mod sum;
 mod sums;
 
 use std::fs::File;
@@ -55,7 +58,7 @@ pub fn prepare(
     fetcher: &FileFetcher<'_>,
     now: Epoch,
 ) -> Result<Medium, MediaError> {
-    let fault = |reason: Reason| MediaError { installer: name.to_owned(), reason };
+    let fault = |reason: Reason| MediaError { medium: format!("installer '{name}'"), reason };
     let traits = installer.system.release.traits();
     if let Some(signed) = &source.signed {
         sums::verify(source, signed, installer, fetcher, now).map_err(fault)?;

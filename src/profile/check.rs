@@ -55,6 +55,7 @@ fn check_table(table: &mut Table, shape: &Shape, path: &str, findings: &mut Find
                 Err(complaint) => {
                     let fault = Fault::new(complaint.message).label(entry.key, "this name");
                     findings.faults.push(fault.maybe_help(complaint.help));
+                    secrets::inside(name, &entry.value, &mut findings.hidden);
                     // What stands below is checked before it is dropped: its faults show now, its secrets never.
                     check_value(&mut entry.value, shape, &join(path, &spelled(name)), findings);
                     false
@@ -79,7 +80,9 @@ fn join(path: &str, name: &str) -> String {
 /// Whether a secret, or what somebody takes for its place, can stand here.
 fn holds_secret(shape: &Shape) -> bool {
     match shape {
-        Shape::Leaf(spec) => matches!(spec.kind, Kind::Word(word) | Kind::Scalar(word) if word.hidden),
+        Shape::Leaf(spec) => {
+            matches!(spec.kind, Kind::Word(word) | Kind::Scalar(word) | Kind::Plain(word) if word.hidden)
+        }
         Shape::Table(children) => children.values().any(holds_secret),
         Shape::Map { value, .. } => holds_secret(value),
         Shape::Tables(item) => holds_secret(item),
@@ -160,7 +163,11 @@ fn check_leaf(value: &mut Value, kind: &Kind, path: &str, findings: &mut Finding
             };
             check_word(value, word, path, findings);
         }
-        (Kind::Word(word) | Kind::Scalar(word), _) => check_word(value, word, path, findings),
+        (Kind::Plain(_), ValueKind::Integer(_) | ValueKind::Flag(_)) => {}
+        (Kind::Plain(_), kind) if !matches!(kind, ValueKind::Text(_)) => {
+            wrong_type(value, "a text, a whole number, or true or false", path, findings);
+        }
+        (Kind::Word(word) | Kind::Scalar(word) | Kind::Plain(word), _) => check_word(value, word, path, findings),
         (Kind::List(kind), ValueKind::List { items, .. }) => {
             items.iter_mut().for_each(|item| check_leaf(item, kind, path, findings));
         }

@@ -14,7 +14,7 @@ use super::secrets;
 use super::source::{Sources, Span};
 use super::value::{self, Table, Value, ValueKind};
 use super::word::{FilePath, Name};
-use super::{Profile, control, network, nodes};
+use super::{Profile, bios, control, network, nodes};
 use crate::vocab::Digest;
 
 /// Imports of imports: deeper nesting is a mistake.
@@ -174,11 +174,14 @@ impl Loader<'_> {
         let (installers, facts) = installers::installers(cx, root, &inherited);
         let outputs = decode::outputs(cx, root);
         let control = control::control(cx, root);
+        let (bios, bios_facts) = bios::sets(cx, root);
+        let sum = bios::archive(cx, root, &resolve, &size);
         let place = root.section("appliance");
         let around = Surroundings {
             network: &network,
             hostname: appliance.as_ref().map(|appliance| appliance.hostname.as_str()),
             installers: &facts,
+            bios: &bios_facts,
             partial: partial.profile,
             profile: place.key("hostname").or(place.key("name")).unwrap_or(place.span),
         };
@@ -195,8 +198,8 @@ impl Loader<'_> {
             files,
             inventory,
             control: control?,
-            bios: Default::default(),
-            sum: None,
+            bios,
+            sum,
         })
     }
 

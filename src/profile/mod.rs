@@ -9,6 +9,7 @@
 //! ```
 //! Each step reports what it finds, takes it out and goes on. `options` is the one description of what may be written.
 
+mod bios;
 mod check;
 mod control;
 mod decode;

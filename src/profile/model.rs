@@ -36,6 +36,8 @@ pub struct Profile {
 /// The archive of Supermicro Update Manager for Linux, as Supermicro gives it out (tar.gz).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SumArchive {
+    /// Where it lies is no part of the profile's meaning: the digest says what it is.
+    #[serde(skip)]
     pub path: PathBuf,
     pub sha256: Digest,
 }

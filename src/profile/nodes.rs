@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv6Net;
 use netboot::{Bmc, BmcKind, Hostname, Inventory, MacAddr, Node, Program, SecretRef};
 
+use super::bios;
 use super::disk::{self, Selected};
 use super::fault::Fault;
 use super::identities::Identities;
@@ -26,6 +27,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) hostname: Option<&'a str>,
     /// All installers, sound or not.
     pub(super) installers: &'a BTreeMap<String, Facts>,
+    /// All BIOS settings, sound or not.
+    pub(super) bios: &'a BTreeMap<String, bios::Facts>,
     /// Part of the profile could not be read: an installer that seems to be missing may stand there.
     pub(super) partial: bool,
     /// Place that stands for the profile's own name and addresses where these are derived.
@@ -49,6 +52,8 @@ struct Collected {
     identities: Identities,
     /// Installers that nodes name.
     used: BTreeSet<String>,
+    /// BIOS settings that nodes name.
+    bios: BTreeSet<String>,
     /// Disks that are named exactly.
     disks: HashMap<(&'static str, String), Span>,
     /// BMCs that nodes reach without any router in between, while the filter is off.
@@ -184,6 +189,8 @@ fn node(
         collected.used.insert(install.value.0.clone());
         fits(cx, &owner, memory.as_ref(), disk.as_ref(), &install.value.0, facts);
     }
+    let bios = bios::of_node(cx, section, around.bios, around.partial, &owner);
+    collected.bios.extend(bios.clone());
     Some(Node {
         hostname: hostname?.value,
         mac: mac?.value,
@@ -195,7 +202,7 @@ fn node(
         install: install.map(|at| at.value.0),
         disk: disk.map(|disk| disk.selector),
         bmc: bmc.map(|at| at.bmc),
-        bios: None,
+        bios,
         roles,
         dhcp_options: dhcp_options.into_iter().map(|(option, at)| (option, at.value.0)).collect(),
     })
@@ -346,6 +353,7 @@ fn at_the_end(cx: &mut Decoding, around: &Surroundings<'_>, collected: &Collecte
         let warning = warning.label(own.span, "the provisioning subnet");
         cx.warn(warning.help("such a BMC has its address from somewhere else: leave `mac` out"));
     }
+    bios::unused(cx, around.bios, |name| collected.bios.contains(name));
     for name in &collected.used {
         let Some(facts) = around.installers.get(name) else { continue };
         match facts.medium {

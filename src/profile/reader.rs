@@ -127,11 +127,22 @@ impl<'a> Section<'a> {
 
     /// The texts below `key`, each under a name that the user chose.
     pub(super) fn map<T: Word>(&self, cx: &mut Decoding, key: &str, word: &str) -> BTreeMap<String, At<T>> {
+        self.entries(cx, key, word, parse)
+    }
+
+    /// What `read` makes of the values below `key`, each under a name that the user chose.
+    pub(super) fn entries<T>(
+        &self,
+        cx: &mut Decoding,
+        key: &str,
+        word: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> BTreeMap<String, T> {
         let map = self.section(key);
         let path = format!("{}.<{word}>", map.path);
         map.spec_at(cx, &path);
         let entries = map.table.into_iter().flat_map(|table| &table.entries);
-        entries.filter_map(|(name, entry)| Some((name.clone(), parse(&entry.value)?))).collect()
+        entries.filter_map(|(name, entry)| Some((name.clone(), read(&entry.value)?))).collect()
     }
 
     /// The tables of an array of tables.

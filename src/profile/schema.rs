@@ -85,6 +85,7 @@ fn type_name(kind: &Kind) -> String {
             [] => format!("{}, as in \"{}\"", word.name, word.example),
             choices => format!("one of \"{}\"", choices.join("\", \"")),
         },
+        Kind::Plain(_) => "text, whole number, or true or false".to_owned(),
         Kind::List(kind) => format!("list: {}", type_name(kind)),
     }
 }
@@ -170,7 +171,7 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Integer { low, high } => json!({ "type": "integer", "minimum": low, "maximum": high }),
         Kind::Word(word) => of_word(word),
-        Kind::Scalar(_) => json!({ "type": ["string", "integer", "boolean"] }),
+        Kind::Scalar(_) | Kind::Plain(_) => json!({ "type": ["string", "integer", "boolean"] }),
         Kind::List(kind) => {
             let list = json!({ "type": "array", "items": of_kind(kind) });
             let replace = json!({
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_declared_option_is_read_and_every_read_one_declared() {
-        let files = Memory::new(&[("p.toml", COMPLETE), ("nodes.toml", COMPLETE_NODES)]);
+        let files = Memory::new(&[("p.toml", COMPLETE), ("nodes.toml", COMPLETE_NODES), ("sum.tar.gz", "")]);
         let mut cx = Decoding::default();
         load::load_from(&files, Path::new("p.toml"), &mut cx).unwrap_or_else(|faults| panic!("{faults}"));
         let declared: Vec<_> = specs(PROFILE).chain(specs(NODES)).map(|spec| spec.path).collect();
@@ -224,6 +225,11 @@ mod tests {
         [[network.provisioning.host]]
         name = "switch"
         address = "10.10.1.2"
+        [bios.x11.settings]
+        QuietBoot = true
+        [sum]
+        path = "sum.tar.gz"
+        sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         [files."/etc/motd"]
         text = "hello"
         [installer.a]
@@ -253,7 +259,7 @@ mod tests {
             match kind {
                 Kind::Flag => assert!(value.is_boolean(), "{path}"),
                 Kind::Integer { low, high } => assert!((*low..=*high).contains(&value.as_i64().unwrap()), "{path}"),
-                Kind::Word(word) | Kind::Scalar(word) => {
+                Kind::Word(word) | Kind::Scalar(word) | Kind::Plain(word) => {
                     assert!((word.check)(value.as_str().unwrap()).is_ok(), "{path}: {value}")
                 }
                 Kind::List(kind) => value.as_array().unwrap().iter().for_each(|item| check(kind, item, path)),

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
+use super::bios::{Attribute, Menu};
 use super::word::{DhcpOption, Name, Setting, UserName, Word, WordType};
 use crate::vocab::ImagePath;
 
@@ -25,6 +26,8 @@ pub(super) enum Kind {
     Word(&'static WordType),
     /// A text, a whole number or true/false, kept as text.
     Scalar(&'static WordType),
+    /// The same, kept as it is written.
+    Plain(&'static WordType),
     List(&'static Kind),
 }
 
@@ -88,6 +91,8 @@ pub(super) fn key_type(word: &str) -> &'static WordType {
         "path" => &<ImagePath as Word>::TYPE,
         "setting" => &<Setting as Word>::TYPE,
         "option" => &<DhcpOption as Word>::TYPE,
+        "attribute" => &<Attribute as Word>::TYPE,
+        "menu" => &<Menu as Word>::TYPE,
         _ => &<Name as Word>::TYPE,
     }
 }

@@ -98,6 +98,12 @@ pub(super) static OPTIONS: &[Spec] = &[
         Absent,
         "Where user and password are kept: \"env:NAME\", \"file:PATH\" or \"age:PATH\".",
     ),
+    option(
+        "node[].bios",
+        word::<Name>(),
+        Absent,
+        "BIOS settings that its board is to have, by their name in the profile ([bios.NAME]).",
+    ),
     option("node[].roles", list(&word::<Name>()), NONE, "Words to group nodes by."),
     option(
         "node[].dhcp-options.<option>",

@@ -8,10 +8,11 @@ use url::Url;
 
 use super::Fallback::{Absent, Derived, Required, Value};
 use super::{Kind, NONE, Spec, list, option, word};
+use crate::profile::bios::AttributeText;
 use crate::profile::control::{Duration, Webhook};
 use crate::profile::word::*;
 use crate::profile::{DhcpRange, DistributionName, OutputFormat};
-use crate::vocab::{ByteSize, Mode};
+use crate::vocab::{ByteSize, Digest, Mode};
 
 pub(super) static OPTIONS: &[Spec] = &[
     option(
@@ -252,6 +253,26 @@ pub(super) static OPTIONS: &[Spec] = &[
         NONE,
         "Where every change of a node's state is posted to, as JSON. Whoever holds the image can read these addresses.",
     ),
+    // bios
+    option(
+        "bios.<set>.settings.<attribute>",
+        Kind::Plain(&<AttributeText as Word>::TYPE),
+        Absent,
+        "What a BIOS attribute is to be, by Redfish's name of it: text, whole number, or true or false. Where the board adds a suffix to its names (QuietBoot_0038), with it or without.",
+    ),
+    option(
+        "bios.<set>.sum.<menu>",
+        word::<Line>(),
+        Absent,
+        "What a setting that Redfish does not reach is to be, by its place in the setup's menus (\"Menu|Submenu|Setting\"): Supermicro's SUM applies it, on Supermicro's boards only.",
+    ),
+    option(
+        "sum.path",
+        word::<FilePath>(),
+        Required,
+        "Supermicro's archive of SUM for Linux (sum_*_Linux_x86_64_*.tar.gz), relative to the file that names it. It becomes part of the image.",
+    ),
+    option("sum.sha256", word::<Digest>(), Required, "Its SHA-256 digest."),
     // files
     option("files.<path>.text", word::<Text>(), Absent, "Content of a file that is added to the image."),
     option(
