@@ -52,7 +52,7 @@ pub struct Install<'a> {
     /// The node and its BMC; the verb is not used.
     pub job: Job,
     pub watch: Arc<dyn Watch>,
-    pub interrupt: &'a Interrupt,
+    pub interrupt: Interrupt,
     /// How long the appliance may be away while it is followed.
     pub away: Duration,
 }
@@ -65,7 +65,7 @@ impl Install<'_> {
     pub async fn look(&self) -> Result<Prospect, NodeError> {
         let node = &self.job.node;
         self.watch.step(node, "asking the appliance");
-        let row = self.until_interrupted(self.appliance.node(node)).await?;
+        let row = self.appliance.node(node).await?;
         let action =
             ["arm", "reinstall"].into_iter().find(|action| row.actions.iter().any(|offered| offered == action));
         let Some(action) = action else {
@@ -88,7 +88,7 @@ impl Install<'_> {
                 "the appliance fetches them, or they are baked into its image: its page shows how far it is".to_owned();
             return Err(refused(node, "the installer's files are not on the appliance".to_owned(), help));
         }
-        let after = self.until_interrupted(self.appliance.head()).await?;
+        let after = self.appliance.head().await?;
         let power = match self.verb(Verb::Status {}).await.0? {
             Outcome::Status(status) => status.power.unwrap_or_else(|| "unknown".to_owned()),
             _ => "unknown".to_owned(),
@@ -145,15 +145,8 @@ impl Install<'_> {
     async fn verb(&self, verb: Verb) -> (Result<Outcome, NodeError>, bool) {
         let job = Job { node: self.job.node.clone(), machine: self.job.machine.clone(), verb };
         let progress = Progress::new(&job.node, Arc::clone(&self.watch));
-        let result = carry_out(&job, &progress, self.interrupt).await;
+        let result = carry_out(&job, &progress, &self.interrupt).await;
         (result, progress.powered())
-    }
-
-    async fn until_interrupted<T>(&self, ask: impl Future<Output = Result<T, ApplianceError>>) -> Result<T, NodeError> {
-        tokio::select! {
-            result = ask => Ok(result?),
-            () = self.interrupt.reaches(1) => Err(NodeError::Interrupted),
-        }
     }
 
     /// Disarms after a failure or Ctrl-C, and says so. The one-time boot is taken back as well, where it may have been set: a node

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bmc::{Credentials, Endpoint, Machine, Nodes, Patience, SumTool, Trust, Verb};
-use netboot::{MediaPaths, Node};
+use netboot::{Inventory, MediaPaths, Node};
 use secrecy::ExposeSecret as _;
 
 use super::error::NodeError;
@@ -17,7 +17,8 @@ const CIDATA: &str = "cidata";
 
 /// What is the same for all nodes.
 pub struct Setup<'a> {
-    pub profile: &'a Profile,
+    /// `None` where nodes.toml was given without it.
+    pub profile: Option<&'a Profile>,
     pub secrets: Secrets<'a>,
     pub trust: Trust,
     pub patience: Patience,
@@ -43,8 +44,8 @@ pub struct Unfit {
 ///
 /// # Errors
 /// All names that no node has.
-pub fn select<'a>(profile: &'a Profile, wanted: &Nodes) -> Result<Vec<&'a Node>, Vec<Unfit>> {
-    let nodes = &profile.inventory.nodes;
+pub fn select<'a>(inventory: &'a Inventory, wanted: &Nodes) -> Result<Vec<&'a Node>, Vec<Unfit>> {
+    let nodes = &inventory.nodes;
     if wanted.all {
         let with: Vec<&Node> = nodes.iter().filter(|node| node.bmc.is_some()).collect();
         return match with.is_empty() {
@@ -59,14 +60,14 @@ pub fn select<'a>(profile: &'a Profile, wanted: &Nodes) -> Result<Vec<&'a Node>,
     for name in wanted.nodes.iter().filter(|name| seen.insert(name.as_str())) {
         match nodes.iter().find(|node| node.hostname.as_str() == name) {
             Some(node) => found.push(node),
-            None => unknown.push(Unfit { node: bmc::plain(name), error: no_such_node(profile, name) }),
+            None => unknown.push(Unfit { node: bmc::plain(name), error: no_such_node(inventory, name) }),
         }
     }
     if unknown.is_empty() { Ok(found) } else { Err(unknown) }
 }
 
-fn no_such_node(profile: &Profile, name: &str) -> NodeError {
-    let known: Vec<&str> = profile.inventory.nodes.iter().map(|node| node.hostname.as_str()).collect();
+fn no_such_node(inventory: &Inventory, name: &str) -> NodeError {
+    let known: Vec<&str> = inventory.nodes.iter().map(|node| node.hostname.as_str()).collect();
     let help = match profile::nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean '{near}'?"),
         None if known.is_empty() => "nodes.toml has no nodes yet".to_owned(),
@@ -98,7 +99,10 @@ impl Setup<'_> {
             verb => verb.clone(),
         };
         let declared = matches!(verb, Verb::BiosPlan {} | Verb::BiosApply { .. });
-        let bios = node.bios.as_ref().and_then(|name| self.profile.bios.get(name)).cloned();
+        let bios = node.bios.as_ref().and_then(|name| self.profile?.bios.get(name)).cloned();
+        if declared && node.bios.is_some() && self.profile.is_none() {
+            return Err(no_profile("the node's BIOS settings"));
+        }
         if declared && bios.is_none() {
             let help = "add `bios = \"NAME\"` to it in nodes.toml, of a [bios.NAME] of the profile";
             return Err(NodeError::declared("the node has no BIOS settings to compare with", help));
@@ -139,7 +143,8 @@ impl Setup<'_> {
         if image != INSTALLER {
             return Ok(image.to_owned());
         }
-        let installer = node.install.as_ref().and_then(|name| Some((name, self.profile.installers.get(name)?)));
+        let profile = self.profile.ok_or_else(|| no_profile("the node's installer"))?;
+        let installer = node.install.as_ref().and_then(|name| Some((name, profile.installers.get(name)?)));
         let Some((name, installer)) = installer else {
             let help = "give it `install = \"NAME\"` in nodes.toml, or give the URL of an image";
             return Err(NodeError::declared("the node has no installer", help));
@@ -149,8 +154,15 @@ impl Setup<'_> {
             let help = "give the URL of an image";
             return Err(NodeError::declared(format!("the installer '{name}' has no ISO image"), help));
         };
-        Ok(format!("{}/{iso}", self.profile.site().url()))
+        Ok(format!("{}/{iso}", profile.site().url()))
     }
+}
+
+fn no_profile(what: &str) -> NodeError {
+    NodeError::declared(
+        format!("{what} stand in the profile, and only nodes were given"),
+        "use --profile FILE instead of --nodes",
+    )
 }
 
 /// One BMC may answer for several nodes: what is written to it goes one after the other.

@@ -129,7 +129,7 @@ fn with_advice(error: Error, advice: &str) -> Error {
     match error {
         Error::Unsupported { what, reason } => Error::Unsupported { what, reason: format!("{reason}; {advice}") },
         Error::Licence { what, mut said } => {
-            said.push(Message { id: String::new(), text: advice.to_owned(), resolution: None });
+            said.push(Message { id: String::new(), text: advice.to_owned(), resolution: None, about: Vec::new() });
             Error::Licence { what, said }
         }
         other => other,

@@ -39,7 +39,9 @@ impl Said {
 
     fn messages(&self) -> Vec<Message> {
         let text = Some(self.text.clone()).filter(|text| !text.is_empty());
-        text.into_iter().map(|text| Message { id: "SUM".to_owned(), text, resolution: None }).collect()
+        text.into_iter()
+            .map(|text| Message { id: "SUM".to_owned(), text, resolution: None, about: Vec::new() })
+            .collect()
     }
 }
 
