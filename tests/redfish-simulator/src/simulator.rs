@@ -102,6 +102,11 @@ impl Simulator {
         self.shared.with(|service| change(&mut service.state));
     }
 
+    /// Calls `hear` once for each boot of the machine, as soon as a request or a look at the state brings it to light.
+    pub fn on_boot(&self, hear: impl FnMut() + Send + 'static) {
+        self.shared.with(|service| service.on_boot = Some(Box::new(hear)));
+    }
+
     pub fn requests(&self) -> Vec<Recorded> {
         self.shared.with(|service| service.requests.clone())
     }

@@ -48,7 +48,6 @@ impl Model {
                 option("Boot0004", "Virtual CD", "PciRoot(0x0)/Pci(0x14,0x0)/USB(0x1,0x0)/CDROM(0x0)", "Cd"),
             ],
             fixed_boot_order: Vec::new(),
-            standard_media: true,
             cfg_cd: false,
             weak_etags: false,
             session_limit: 16,
