@@ -187,7 +187,10 @@ impl Service {
                     "Retry the operation when the system is not in POST.",
                 )],
             ),
-            _ => Reply::error(503, &[Message::unavailable(1)]).with("Retry-After", "1"),
+            _ => {
+                let seconds = self.model.retry_after;
+                Reply::error(503, &[Message::unavailable(seconds)]).with("Retry-After", seconds.to_string())
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::account::{ACCOUNTS, SESSIONS, session_view};
 use crate::etag;
 use crate::faults::Fault;
+use crate::messages::Message;
 use crate::model::Vendor;
 use crate::service::Service;
 use crate::tree::{collection, link, merge};
@@ -55,6 +56,11 @@ impl Service {
                 "SettingsObject": link(&self.settings_path()),
                 "SupportedApplyTimes": ["OnReset"],
             });
+            let refused = self.state.bios_refused.iter().map(|name| Message::not_writable(name).extended());
+            let refused: Vec<Value> = refused.collect();
+            if !refused.is_empty() {
+                resource["@Redfish.Settings"]["Messages"] = json!(refused);
+            }
         } else if path == model.cfg_cd_path() {
             let cd = &self.state.cfg_cd;
             merge(

@@ -55,6 +55,7 @@ impl Model {
             latency: Duration::ZERO,
             power_delay: Duration::ZERO,
             post: Duration::ZERO,
+            retry_after: 1,
             task_time: Duration::from_millis(20),
         }
     }

@@ -79,6 +79,8 @@ pub struct Model {
     pub power_delay: Duration,
     /// How long the machine is in POST after a boot.
     pub post: Duration,
+    /// What `Retry-After` says, in seconds.
+    pub retry_after: u64,
     /// How long a task takes, with `Fault::TasksForWrites`.
     pub task_time: Duration,
 }
