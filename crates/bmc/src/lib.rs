@@ -10,6 +10,7 @@
 
 mod bios;
 mod boot;
+mod boot_order;
 mod client;
 mod command;
 mod credentials;
@@ -30,6 +31,7 @@ mod verb;
 
 pub use bios::{BiosApplied, BiosAttribute, BiosAttributes, BiosChange, BiosDiff, BiosPlan, Way};
 pub use boot::{BootMode, BootOverride, BootTarget};
+pub use boot_order::{BootEntry, BootOrder};
 pub use client::Message;
 pub use command::{Command, Nodes};
 pub use credentials::{BadCredentials, Credentials};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bios::{BiosApplied, BiosAttributes, BiosDiff, BiosPlan};
 use crate::boot::BootOverride;
+use crate::boot_order::BootOrder;
 use crate::power::PowerChange;
 use crate::raw::Raw;
 use crate::status::Status;
@@ -19,6 +20,8 @@ pub enum Outcome {
     BiosPlan(BiosPlan),
     BiosApply(BiosApplied),
     BiosDiff(BiosDiff),
+    /// Of `boot order get` and `boot order set`.
+    BootOrder(BootOrder),
     Raw(Raw),
 }
 
@@ -33,6 +36,7 @@ impl Outcome {
             Outcome::BiosPlan(plan) => plan.summary(),
             Outcome::BiosApply(applied) => applied.summary(),
             Outcome::BiosDiff(diff) => diff.summary(),
+            Outcome::BootOrder(order) => order.summary(),
             Outcome::Raw(raw) => raw.summary(),
         }
     }
@@ -45,6 +49,7 @@ impl Outcome {
             Outcome::BiosPlan(plan) => plan.details(),
             Outcome::BiosApply(applied) => applied.details(),
             Outcome::BiosDiff(diff) => diff.details(),
+            Outcome::BootOrder(order) => order.details(),
             Outcome::Raw(raw) => raw.details(),
             Outcome::Power(_) | Outcome::BootOnce(_) => String::new(),
         }

@@ -28,16 +28,18 @@ pub(super) fn failure(error: &reqwest::Error, endpoint: String, request: String)
     }
 }
 
-/// What the TLS library said, wherever it is in the chain: inside of an I/O error, too.
+/// What the TLS library said, wherever it is in the chain.
 fn tls_of(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause = error.source();
     while let Some(now) = cause {
-        let inside = now.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        let found = now.downcast_ref().or_else(|| inside.and_then(|inner| inner.downcast_ref()));
-        if found.is_some() {
-            return found;
+        if let Some(tls) = now.downcast_ref() {
+            return Some(tls);
         }
-        cause = now.source();
+        // The source of an I/O error is what its inner error comes from, not that itself.
+        cause = match now.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => now.source(),
+        };
     }
     None
 }

@@ -78,6 +78,11 @@ impl Message {
         self.text.contains(property) || self.about.iter().any(|about| about.contains(property))
     }
 
+    /// Whether it names the system's `Boot` or a property in it.
+    pub(crate) fn about_boot(&self) -> bool {
+        self.names("Boot")
+    }
+
     /// Whether it says that all is well: some BMCs put such ones beside the others.
     fn is_good(&self) -> bool {
         self.is(&["Success", "NoOperation", "Created"])

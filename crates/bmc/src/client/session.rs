@@ -5,7 +5,7 @@
 
 use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::wire::Request;
 use super::{Answer, Client};
@@ -41,7 +41,11 @@ impl Login {
 impl Client {
     /// Begins a session; a BMC that has none, or none left, gets the password with each request.
     pub(super) async fn log_in(&self) -> Result<(), Error> {
-        let path = self.root["Links"]["Sessions"]["@odata.id"].as_str().unwrap_or(SESSIONS).to_owned();
+        let Some(path) = sessions(&self.root) else {
+            // Asked nevertheless, some services would answer 401 for what is not there, as if the password were wrong.
+            *self.login.lock().await = Login::Basic;
+            return Ok(());
+        };
         let body = json!({ "UserName": self.credentials.user(), "Password": self.credentials.password() });
         let request = Request { body: Some(&body), ..Request::new(&Method::POST, &path) };
         let answer = self.exchange(&Login::None, request).await?;
@@ -82,6 +86,14 @@ impl Client {
             let _ = tokio::time::timeout(self.patience.connect, end).await;
         }
     }
+}
+
+/// Where sessions begin: as the service root says, or by custom where it could not be read. `None` where it names none.
+fn sessions(root: &Value) -> Option<String> {
+    let linked = root["Links"]["Sessions"]["@odata.id"].as_str().map(str::to_owned);
+    let service = || root["SessionService"]["@odata.id"].as_str();
+    let below = || service().map(|service| format!("{}/Sessions", service.trim_end_matches('/')));
+    linked.or_else(below).or_else(|| root.is_null().then(|| SESSIONS.to_owned()))
 }
 
 /// Whether it is the credentials that are refused, rather than the session. Older firmware has other statuses than 401 for it.
