@@ -102,9 +102,9 @@ impl Board {
 
 /// The Bios resource and its path.
 async fn bios(talk: &Talk<'_>) -> Result<(String, Value), Error> {
-    let system = talk.client.get(&talk.service.system, "read the system").await?.body;
-    // The path is custom where the system names none (DSP0268 has it since 2016.1).
-    let path = link(&system["Bios"]).unwrap_or_else(|| format!("{}/Bios", talk.service.system.trim_end_matches('/')));
+    let Some(path) = link(&talk.service.system_body["Bios"]) else {
+        return Err(Error::unsupported(READ, "its system has no link to a Bios resource"));
+    };
     let body = talk.client.get(&path, READ).await?.body;
     Ok((path, body))
 }
@@ -115,7 +115,7 @@ async fn settings(talk: &Talk<'_>, path: &str, bios: &Value) -> Result<(Option<S
     let times = annotation["SupportedApplyTimes"].as_array();
     let on_reset = times.is_some_and(|times| times.iter().any(|time| time == "OnReset"));
     let named = link(&annotation["SettingsObject"]);
-    for (path, is_named) in candidates(path, named) {
+    if let Some((path, is_named)) = candidate(path, named, talk.service.quirks.settings_at()) {
         let answer = talk.client.ask(&path).await?;
         match answer.status {
             // Named and absent: some services make it with the first change.
@@ -130,14 +130,10 @@ async fn settings(talk: &Talk<'_>, path: &str, bios: &Value) -> Result<(Option<S
     Ok((None, Attributes::new()))
 }
 
-/// Where the settings resource may be. `SD` is where AMI's and Supermicro's firmware has it, named or not.
-fn candidates(bios: &str, named: Option<String>) -> Vec<(String, bool)> {
-    match named {
-        Some(path) => vec![(path, true)],
-        None => {
-            ["SD", "Settings"].iter().map(|last| (format!("{}/{last}", bios.trim_end_matches('/')), false)).collect()
-        }
-    }
+/// Where the settings resource may be: where the link leads, else where such a BMC is known to have it.
+fn candidate(bios: &str, named: Option<String>, known: Option<&str>) -> Option<(String, bool)> {
+    let known = || known.map(|last| (format!("{}/{last}", bios.trim_end_matches('/')), false));
+    named.map(|path| (path, true)).or_else(known)
 }
 
 fn attributes(body: &Value) -> Attributes {

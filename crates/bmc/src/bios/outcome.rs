@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::shown;
+use crate::gather::{noted, table};
 use crate::plain::plain;
 
 /// Which interface of the board it went through.
@@ -222,16 +223,4 @@ fn changed(what: &str, changes: &[BiosChange]) -> Vec<[String; 3]> {
         [what.to_owned(), plain(&change.name), values]
     };
     changes.iter().map(row).collect()
-}
-
-/// Rows with columns of one width.
-fn table(rows: &[[String; 3]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(60);
-    let (first, second) = (width(0), width(1));
-    let lines = rows.iter().map(|[a, b, c]| format!("{a:<first$}  {b:<second$}  {c}").trim_end().to_owned() + "\n");
-    lines.collect()
-}
-
-fn noted(notes: &[String]) -> String {
-    notes.iter().map(|note| format!("note: {note}\n")).collect()
 }

@@ -81,3 +81,6 @@ impl<'a> Sum<'a> {
         run.go(&file, &[]).await
     }
 }
+
+#[cfg(test)]
+mod tests;
