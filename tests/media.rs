@@ -140,7 +140,8 @@ impl<'c> Appliance<'c> {
         let ids = DiskIds::derive(&Digest::of(b"test"));
         let (media, armed) = (Default::default(), netboot::Armed::none());
         let base = Base { tree: &tree, contents: &contents };
-        let request = Request { base, ids: &ids, epoch: Epoch(0), media: &media, armed: &armed, daemon: None };
+        let request =
+            Request { base, ids: &ids, epoch: Epoch(0), media: &media, armed: &armed, daemon: None, sum: None };
         let rendered = render::render(&profile, &request).unwrap();
         let file = |path: &str, name: &str| {
             let Some(Change::Replace(node)) = rendered.overlay.get(&ImagePath::literal(path)) else {

@@ -14,7 +14,8 @@ const ROOTFS_CODE: &str = env!("PROVBUILD_ROOTFS_CODE");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Keys {
     pub(super) rootfs: Digest,
-    /// Render, image and manifest read the same things: the tree, the profile, the lock, the daemon and who is armed.
+    /// Render, image and manifest read the same things: the tree, the profile, the lock, the daemon and who is armed. Files
+    /// that the profile names (media, SUM) are in it by their digests.
     pub(super) outputs: Digest,
     /// Seed of the disk's identifiers.
     pub(super) disk: Digest,

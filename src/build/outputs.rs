@@ -16,6 +16,7 @@ use crate::fetch::Store;
 use crate::image::{self, DiskSpec, MachineSpec};
 use crate::manifest::{ArtifactRecord, DaemonRecord, FORMAT, Inputs, Machine, Manifest, StageRecord, Tool};
 use crate::media::Objects;
+use crate::media::sum::Sum;
 use crate::profile::{OutputFormat, Profile};
 use crate::render::{self, InstallerFiles};
 use crate::tree::{Contents, Kind, Layered, MemoryContents, Node, Pack, Tree};
@@ -33,6 +34,7 @@ pub(super) struct Ingredients<'a> {
     pub(super) media: &'a BTreeMap<String, InstallerFiles>,
     pub(super) armed: &'a Armed,
     pub(super) daemon: Option<&'a Daemon>,
+    pub(super) sum: Option<&'a Sum>,
 }
 
 /// Fills `directory` with the artifacts and their manifest. `previous` is where an earlier build may lie: what did not change
@@ -49,13 +51,16 @@ pub(super) fn write(
     let rendered = super::pipeline::timed(progress, Stage::Render, || {
         let base = render::Base { tree: &inputs.pack.tree, contents: inputs.pack };
         let daemon = inputs.daemon.map(|daemon| daemon.bytes.as_slice());
-        let request = render::Request { base, ids: &ids, epoch, media: inputs.media, armed: inputs.armed, daemon };
+        let sum = inputs.sum.map(|sum| &sum.tree);
+        let request = render::Request { base, ids: &ids, epoch, media: inputs.media, armed: inputs.armed, daemon, sum };
         Ok::<_, BuildError>(render::render(profile, &request)?)
     })?;
     let mut root = rendered.overlay.apply(&inputs.pack.tree).map_err(BuildError::Conflicts)?;
     let (image_digest, name_plate) = sign(&mut root);
     let objects = Objects(inputs.store);
-    let contents = Layered(vec![&rendered.contents, &name_plate, inputs.pack, &objects]);
+    let mut layers: Vec<&dyn Contents> = vec![&rendered.contents, &name_plate, inputs.pack, &objects];
+    layers.extend(inputs.sum.map(|sum| &sum.contents as &dyn Contents));
+    let contents = Layered(layers);
     let boot = write_tree(&rendered.boot, &contents, &directory.join("boot"))?;
 
     let machine = MachineSpec {

@@ -13,6 +13,7 @@ use super::{daemon, media, outputs};
 use crate::fetch::{Fetcher, FileFetcher, HostApt, Mirrors, Network, Store};
 use crate::lock::LockDiff;
 use crate::manifest::Manifest;
+use crate::media::sum;
 use crate::profile::{self, Loaded, Profile};
 use crate::rootfs::{self, PackageFile};
 use crate::tree::Pack;
@@ -112,7 +113,8 @@ impl Build<'_> {
         let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, None);
         let packages = locked.lock.packages.iter().map(|package| package.sha256);
         let media = profile.installers.values().filter_map(|installer| Some(installer.medium.as_ref()?.sha256));
-        Ok(packages.chain(media).chain([keys.rootfs]).collect())
+        let sum = profile.sum.as_ref().map(sum::store_key);
+        Ok(packages.chain(media).chain(sum).chain([keys.rootfs]).collect())
     }
 
     /// What `build` would do now.
@@ -169,6 +171,10 @@ impl Build<'_> {
             ),
         ];
         stages.extend(media);
+        stages.extend(profile.sum.as_ref().map(|_| {
+            let why = if current { "SUM is in the image" } else { "SUM's archive is to be read and verified" };
+            plan(Stage::Media, current, why.to_owned())
+        }));
         stages.extend([plan(Stage::Render, current, why_outputs.clone()), plan(Stage::Image, current, why_outputs)]);
         Ok(Plan { stages })
     }
@@ -200,11 +206,13 @@ impl Build<'_> {
         };
         let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, daemon_digest.as_ref());
         let pack = self.rootfs(&store, &profile, &locked, &keys)?;
-        let files = match media::needed(&profile, &armed).is_empty() {
-            true => BTreeMap::new(),
+        let (files, sum) = match media::needed(&profile, &armed).is_empty() && profile.sum.is_none() {
+            true => (BTreeMap::new(), None),
             false => timed(self.progress, Stage::Media, || {
+                // The file of this machine first: whatever is wrong with it shows before anything is fetched.
+                let sum = profile.sum.as_ref().map(sum::read).transpose()?;
                 let fetcher = FileFetcher::new(&store, self.network.clone(), self.progress);
-                media::prepare(&profile, &armed, &fetcher, self.now)
+                Ok::<_, BuildError>((media::prepare(&profile, &armed, &fetcher, self.now)?, sum))
             })?,
         };
 
@@ -220,6 +228,7 @@ impl Build<'_> {
             media: &files,
             armed: &armed,
             daemon: daemon.as_ref(),
+            sum: sum.as_ref(),
         };
         let manifest = outputs::write(&inputs, staging.directory(), &self.out.join(&profile.name), self.progress)?;
         let directory = staging.commit().map_err(BuildError::io)?;

@@ -9,9 +9,9 @@
 //! sum_2.14.0_Linux_x86_64/ExternalData/...  what it reads
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::iter::successors;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,8 @@ use tar::{Archive, Entry, EntryType};
 use super::{MediaError, Reason};
 use crate::fetch::Store;
 use crate::profile::SumArchive;
-use crate::vocab::{Digest, Hasher};
+use crate::tree::{Contents, Kind, MemoryContents, Node, Tree};
+use crate::vocab::{Digest, Hasher, ImagePath, Mode};
 
 /// The program's path below the archive's directory.
 const PROGRAM: &str = "sum";
@@ -32,16 +33,11 @@ const ENTRIES: usize = 4096;
 /// In bytes, of a path inside the archive.
 const PATH_LIMIT: usize = 512;
 
-/// SUM's files in memory, by their path below the archive's directory. The program is among them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// SUM's files in memory, as root's. The root of the tree is the archive's directory: the program is `/sum`.
+#[derive(Debug, Clone)]
 pub struct Sum {
-    files: BTreeMap<String, SumFile>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SumFile {
-    pub executable: bool,
-    pub bytes: Vec<u8>,
+    pub tree: Tree,
+    pub contents: MemoryContents,
 }
 
 /// Why an archive is not taken for SUM's.
@@ -72,22 +68,21 @@ pub enum SumFault {
 }
 
 impl Sum {
-    /// Files by their path below the directory of the program.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &SumFile)> {
-        self.files.iter().map(|(path, file)| (path.as_str(), file))
-    }
-
     /// Writes the files below a directory that does not exist yet, for its owner alone.
     pub fn lay_out(&self, directory: &Path) -> io::Result<()> {
-        let mut builder = fs::DirBuilder::new();
-        builder.mode(0o700).recursive(true).create(directory)?;
-        for (path, file) in &self.files {
-            let target = directory.join(path);
-            if let Some(parent) = target.parent() {
-                builder.create(parent)?;
+        let mut private = fs::DirBuilder::new();
+        private.mode(0o700).create(directory)?;
+        for (path, node) in self.tree.iter() {
+            let target = directory.join(path.relative());
+            match &node.kind {
+                Kind::File(content) => {
+                    let mode = node.mode.bits() & 0o700;
+                    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(target)?;
+                    io::copy(&mut self.contents.open(content)?, &mut file)?;
+                }
+                Kind::Directory if !path.is_root() => private.create(target)?,
+                _ => {}
             }
-            let mode = if file.executable { 0o700 } else { 0o600 };
-            fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(target)?.write_all(&file.bytes)?;
         }
         Ok(())
     }
@@ -157,7 +152,7 @@ fn parse(bytes: &[u8]) -> Result<Sum, SumFault> {
         return Err(SumFault::NotArchive("it does not begin as gzip does".to_owned()));
     }
     let mut archive = Archive::new(GzDecoder::new(bytes).take(UNPACKED_LIMIT));
-    let mut unpacked = Unpacked::default();
+    let mut unpacked = Unpacked::new();
     for (count, entry) in archive.entries().map_err(broken)?.enumerate() {
         let entry = entry.map_err(broken)?;
         if count >= ENTRIES {
@@ -181,15 +176,18 @@ fn shown(text: &str) -> String {
 }
 
 /// What was taken from the archive so far.
-#[derive(Default)]
 struct Unpacked {
     /// The one directory that holds everything.
     top: Option<String>,
-    files: BTreeMap<String, SumFile>,
+    sum: Sum,
     bytes: u64,
 }
 
 impl Unpacked {
+    fn new() -> Self {
+        Unpacked { top: None, sum: Sum { tree: Tree::new(), contents: MemoryContents::new() }, bytes: 0 }
+    }
+
     fn add(&mut self, mut entry: Entry<'_, impl Read>) -> Result<(), SumFault> {
         let raw = entry.path_bytes().into_owned();
         let name = shown(&String::from_utf8_lossy(&raw));
@@ -237,24 +235,22 @@ impl Unpacked {
         if bytes.len() as u64 != size {
             return Err(SumFault::NotArchive("it is cut off".to_owned()));
         }
-        match self.files.insert(below.join("/"), SumFile { executable, bytes }) {
-            None => Ok(()),
-            Some(_) => Err(SumFault::Twice(name)),
+        let path = ImagePath::root().join(&below.join("/")).map_err(|_| SumFault::Path(name.clone()))?;
+        let tree = &mut self.sum.tree;
+        // A file below another one, or in the place of a directory, would not be what the archive means.
+        let is_file = |path: &ImagePath| tree.get(path).is_some_and(|node| matches!(node.kind, Kind::File(_)));
+        if tree.get(&path).is_some() || successors(path.parent(), ImagePath::parent).any(|up| is_file(&up)) {
+            return Err(SumFault::Twice(name));
         }
+        let mode = if executable || path.relative() == PROGRAM { Mode::EXECUTABLE } else { Mode::FILE };
+        tree.insert_with_parents(path, Node::file(self.sum.contents.add(bytes)).with_mode(mode));
+        Ok(())
     }
 
-    fn finish(mut self) -> Result<Sum, SumFault> {
-        // A file that another one lies below would get lost, or keep the rest from being written.
-        let inside = |path: &str| self.files.keys().any(|other| other.starts_with(&format!("{path}/")));
-        if let Some(path) = self.files.keys().find(|path| inside(path)) {
-            return Err(SumFault::Twice(shown(path)));
-        }
-        let program = self.files.get_mut(PROGRAM).ok_or(SumFault::NoProgram)?;
-        if !is_program(&program.bytes) {
-            return Err(SumFault::NotElf);
-        }
-        program.executable = true;
-        Ok(Sum { files: self.files })
+    fn finish(self) -> Result<Sum, SumFault> {
+        let program = ImagePath::root().join(PROGRAM).ok().and_then(|path| self.sum.tree.content(&path));
+        let program = program.and_then(|content| self.sum.contents.get(&content)).ok_or(SumFault::NoProgram)?;
+        if is_program(program) { Ok(self.sum) } else { Err(SumFault::NotElf) }
     }
 }
 

@@ -149,7 +149,7 @@ impl Word for Attribute {
         match text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             false => Ok(Attribute(text.to_owned())),
             true => Err(Complaint::new(format!("'{}' is not the name of a BIOS attribute", text.escape_debug())).help(
-                "write Redfish's name, as `provbuild node NODE bios get` shows it, and not that of the setup's menu",
+                "write Redfish's name, as `provbuild node bios get NODE` shows it, and not that of the setup's menu",
             )),
         }
     }

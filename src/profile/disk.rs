@@ -25,6 +25,8 @@ const WWN_FORMS: [&str; 4] = ["0x", "eui.", "nvme.", "uuid."];
 /// drives, files, memory, flash without a disk's interface, and what is made of other disks or of other machines'.
 const NO_DISKS: [&str; 13] =
     ["sr", "cdrom", "fd", "loop", "ram", "zram", "mtdblock", "mtd", "dm-", "md", "mapper", "nbd", "drbd"];
+/// How the kernel's own names of disks begin: another disk may have such a name after the next boot.
+const FOUND_FIRST: [&str; 6] = ["sd", "vd", "xvd", "hd", "nvme", "mmcblk"];
 /// udev's names for what lies on a disk.
 const CONTENTS: [&str; 4] = ["disk/by-uuid", "disk/by-partuuid", "disk/by-label", "disk/by-partlabel"];
 
@@ -204,6 +206,11 @@ fn check_path(cx: &mut Decoding, path: &At<String>) {
     } else if let Some(whole) = without_partition(device) {
         let fault = Fault::at(path.span, format!("no disk can match: {} is a partition", path.value));
         cx.fault(fault.help(format!("write the whole disk: \"/dev/{whole}\"")));
+    } else if !is_pattern(device) && FOUND_FIRST.iter().any(|name| device.starts_with(name)) {
+        let message =
+            format!("{} is a disk's name until the next boot: the kernel gives it in the order of finding", path.value);
+        let help = "name the disk by `serial` or `wwn`, or by its path below /dev/disk/by-id or /dev/disk/by-path";
+        cx.warn(Fault::at(path.span, message).help(help));
     }
 }
 

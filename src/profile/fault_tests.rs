@@ -12,16 +12,17 @@ release = "24.04"
 "#;
 
 /// The network of the cases that are not about it.
-const NETWORK: &str = "[network.provisioning]\naddress = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.100-10.10.1.199\"\n";
+pub(super) const NETWORK: &str =
+    "[network.provisioning]\naddress = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.100-10.10.1.199\"\n";
 
-const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub(super) const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-fn profile(network: &str, rest: &str) -> String {
+pub(super) fn profile(network: &str, rest: &str) -> String {
     format!("{HEAD}{network}{}", rest.replace("@SHA", &format!("sha256 = \"{SHA256}\"")))
 }
 
 /// A node with further lines.
-fn node(lines: &str) -> String {
+pub(super) fn node(lines: &str) -> String {
     format!("[[node]]\nhostname = \"node1\"\nmac = \"52:54:00:00:00:01\"\naddress = \"10.10.1.21\"\n{lines}\n")
 }
 
@@ -470,4 +471,10 @@ fn what_is_no_fault_is_a_warning_or_a_note() {
         node(disks)
     );
     insta::assert_snapshot!("warning_disks", load(&profile(NETWORK, ""), &nodes).warnings.render(false));
+
+    let lasting = |path: &str| load(&profile(NETWORK, ""), &node(&format!("disk = {{ path = \"{path}\" }}"))).warnings;
+    for path in ["/dev/disk/by-id/nvme-SN1", "/dev/disk/by-path/pci-0000:00:1f.2-ata-1", "/dev/nvme?n1"] {
+        assert_eq!(lasting(path).count(), 0, "{path}");
+    }
+    insta::assert_snapshot!("warning_disk_by_the_kernels_name", lasting("/dev/sda").render(false));
 }

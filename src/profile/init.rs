@@ -34,8 +34,10 @@ mod tests {
         assert!(loaded.profile.inventory.nodes.is_empty());
 
         let (profile, nodes) = (uncommented(&profile), uncommented(&nodes));
+        let sum = ("sum_2.14.0_Linux_x86_64_20240215.tar.gz", "");
         let loaded =
-            load_texts(&[("profile.toml", &profile), ("nodes.toml", &nodes)]).unwrap_or_else(|f| panic!("{f}"));
+            load_texts(&[("profile.toml", &profile), ("nodes.toml", &nodes), sum]).unwrap_or_else(|f| panic!("{f}"));
+        assert_eq!(loaded.profile.bios.len(), 1);
         assert_eq!(loaded.profile.inventory.nodes.len(), 2);
         assert_eq!(loaded.profile.appliance.users.len(), 1);
     }

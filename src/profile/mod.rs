@@ -10,6 +10,8 @@
 //! Each step reports what it finds, takes it out and goes on. `options` is the one description of what may be written.
 
 mod bios;
+#[cfg(test)]
+mod bios_tests;
 mod check;
 mod control;
 mod decode;

@@ -21,6 +21,7 @@ mod nginx;
 mod provd;
 mod ssh;
 mod storage;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -71,6 +72,8 @@ pub struct Request<'a> {
     pub armed: &'a Armed,
     /// The appliance's daemon, a program file. An image that is to boot must have it.
     pub daemon: Option<&'a [u8]>,
+    /// Supermicro's SUM, where the profile has its archive: the program is `/sum`. Whoever writes the image has the contents.
+    pub sum: Option<&'a Tree>,
 }
 
 /// Everything that configuration adds.
@@ -107,6 +110,9 @@ pub fn render(profile: &Profile, request: &Request<'_>) -> Result<Rendered, Rend
     nginx::render(&mut canvas, profile, daemon.is_some());
     if let Some(program) = daemon {
         provd::render(&mut canvas, profile, program);
+    }
+    if let Some(files) = request.sum {
+        sum::render(&mut canvas, files);
     }
     let esp = boot_chain::render(&mut canvas, profile, ids);
     units::render(&mut canvas);

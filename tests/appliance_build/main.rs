@@ -9,6 +9,7 @@ mod images;
 mod interrupted;
 mod media;
 mod reproducible;
+mod sum;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -254,6 +254,7 @@ fn rendered(work: &Path, nodes: usize) -> Rendered {
         media: &Default::default(),
         armed: &netboot::Armed::none(),
         daemon: Some(&program),
+        sum: None,
     };
     render(&loaded.profile, &request).unwrap_or_else(|error| panic!("{error}\n{:#?}", error.faults))
 }

@@ -113,7 +113,8 @@ impl Served {
         let ids = DiskIds::derive(&Digest::of(b"boot matrix"));
         // The tree beside the image is what is served here: static, and without a daemon.
         let daemon = Some(&b"stands for the daemon"[..]);
-        let request = Request { base, ids: &ids, epoch: Epoch(1_760_000_000), media: &media, armed: &armed, daemon };
+        let request =
+            Request { base, ids: &ids, epoch: Epoch(1_760_000_000), media: &media, armed: &armed, daemon, sum: None };
         let rendered = render::render(&profile, &request).unwrap_or_else(|error| panic!("{error}"));
 
         let directory = project.directory.join("boot");

@@ -3,6 +3,7 @@
 mod boot;
 mod checkers;
 mod front;
+mod sum;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -253,7 +254,24 @@ impl TestBase {
         armed: &Armed,
     ) -> Result<Rendered, RenderError> {
         let base = Base { tree: &self.tree, contents: &self.contents };
-        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media, armed, daemon: Some(DAEMON) })
+        render(profile, &Request { base, ids: &ids(), epoch: EPOCH, media, armed, daemon: Some(DAEMON), sum: None })
+    }
+
+    fn render_with_sum(&self, profile: &Profile, sum: &Tree) -> Result<Rendered, RenderError> {
+        let (base, ids) = (Base { tree: &self.tree, contents: &self.contents }, ids());
+        let (media, armed) = (BTreeMap::new(), Armed::none());
+        render(
+            profile,
+            &Request {
+                base,
+                ids: &ids,
+                epoch: EPOCH,
+                media: &media,
+                armed: &armed,
+                daemon: Some(DAEMON),
+                sum: Some(sum),
+            },
+        )
     }
 }
 
