@@ -8,14 +8,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use redfish_simulator::{Model, Simulator};
-use tokio::runtime::Runtime;
 
 /// For what takes moments, on a machine that has other things to do as well.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Lab {
     pub(crate) directory: tempfile::TempDir,
-    pub(crate) runtime: Runtime,
     pub(crate) bmcs: Vec<Simulator>,
 }
 
@@ -26,13 +24,12 @@ impl Lab {
     }
 
     pub(crate) fn of(models: Vec<Model>) -> Lab {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let bind = |(index, model): (usize, Model)| {
             let address = SocketAddr::new(address(index + 1).into(), 0);
-            runtime.block_on(Simulator::bind(address, model)).unwrap()
+            Simulator::bind_blocking(address, model).unwrap()
         };
         let bmcs: Vec<Simulator> = models.into_iter().enumerate().map(bind).collect();
-        let lab = Lab { directory: tempfile::tempdir().unwrap(), runtime, bmcs };
+        let lab = Lab { directory: tempfile::tempdir().unwrap(), bmcs };
         fs::DirBuilder::new().mode(0o700).create(lab.path("secrets")).unwrap();
         for (index, bmc) in lab.bmcs.iter().enumerate() {
             let (user, password) = bmc.credentials();

@@ -50,7 +50,7 @@ fn a_power_cycle_is_read_back() {
 #[test]
 fn one_that_cannot_be_reached_leaves_the_others_alone() {
     let mut lab = Lab::new(3);
-    lab.runtime.block_on(lab.bmcs[1].stop());
+    lab.bmcs[1].stop();
     let said = lab.run(&["boot", "once", "pxe", "--all"]);
     said.is(11, &["error: node2: 127.0.1.2:", "cannot be reached", "help: "]);
     let lines: Vec<&str> = said.stdout.lines().collect();
