@@ -76,8 +76,9 @@ fn each_kind_of_failure_has_its_exit_code() {
     let (user, password) = bmc.credentials();
     lab.secret("secrets/node1", &format!("{user}:{password}\n"));
 
-    bmc.fault_at("PATCH", "", Fault::RejectsUefiMode);
-    lab.run(&["boot", "once", "pxe", "node1"]).is(13, &["error: node1: "]);
+    bmc.fault(Fault::Licence);
+    lab.run(&["media", "insert", "http://192.0.2.1/a.iso", "node1"])
+        .is(13, &["error: node1: the board has no licence to"]);
     bmc.heal();
 
     bmc.fault(Fault::SilentOverrideIgnored);
