@@ -108,6 +108,14 @@ pub(super) struct Row {
     pub(super) actions: Vec<String>,
 }
 
+/// A line of the audit log: a node's new state.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Line {
+    pub(super) seq: u64,
+    pub(super) to: String,
+    pub(super) detail: String,
+}
+
 pub struct Appliance {
     http: Client,
     url: Url,
@@ -176,6 +184,14 @@ impl Appliance {
         const WHAT: &str = "show its audit log";
         let body = self.json(Method::GET, "/api/v1/audit?limit=1", None, WHAT).await?;
         Ok(body[0]["seq"].as_u64().unwrap_or(0))
+    }
+
+    /// What has happened to a node after a line of the audit log, in order.
+    pub(super) async fn audit(&self, name: &str, after: u64) -> Result<Vec<Line>, ApplianceError> {
+        const WHAT: &str = "show its audit log";
+        let path = format!("/api/v1/audit?after={after}&limit=1000&node={name}");
+        let body = self.json(Method::GET, &path, None, WHAT).await?;
+        serde_json::from_value(body).map_err(|error| nonsense(WHAT, &error))
     }
 
     /// Arms, or gives up what goes on and arms; the number of the attempt.
@@ -313,7 +329,12 @@ fn nonsense(what: &str, reason: &dyn std::fmt::Display) -> ApplianceError {
 }
 
 fn unreachable(url: &Url, error: &reqwest::Error) -> ApplianceError {
-    let reason = if error.is_timeout() { "no answer in time".to_owned() } else { root_cause(error) };
+    let reason = match root_cause(error) {
+        _ if error.is_timeout() => "no answer in time".to_owned(),
+        // rustls has a paragraph about it.
+        reason if reason.contains("close_notify") => "it broke the connection off".to_owned(),
+        reason => reason,
+    };
     ApplianceError::Unreachable { url: url.to_string(), reason }
 }
 

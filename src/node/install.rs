@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use bmc::{BootMode, BootTarget, Manner, Outcome, PowerAction, Verb, plain};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::appliance::{Appliance, ApplianceError, Row};
+use super::appliance::{Appliance, ApplianceError, Line, Row};
 use super::error::{Kind, NodeError};
 use super::fleet::{Progress, Watch, carry_out};
 use super::interrupt::Interrupt;
@@ -255,22 +256,38 @@ impl Install<'_> {
         told: &mut Told<'_>,
         away: &mut Option<Instant>,
     ) -> Result<Option<Row>, ApplianceError> {
+        let node = &self.job.node;
+        // What was missed, however much it was; the stream goes on from there.
+        let head = self.appliance.head().await?;
+        for line in self.appliance.audit(node, *after).await? {
+            *after = line.seq;
+            told.tell(&line.to, &line.detail);
+        }
+        *after = head.max(*after);
         let mut stream = self.appliance.events(*after).await?;
-        // After the stream has begun: what happens between the two is in both.
-        let row = self.appliance.node(&self.job.node).await?;
+        let row = self.appliance.node(node).await?;
         *away = None;
-        if told.tell(&row, attempt) {
+        told.tell(&row.state, &row.detail);
+        if is_over(&row, attempt) {
             return Ok(Some(row));
         }
         while let Some(event) = stream.next().await? {
             if event.kind == "reload" {
-                *after = self.appliance.head().await?;
                 return Ok(None);
             }
-            *after = event.id.unwrap_or(*after);
-            let Ok(body) = serde_json::from_str::<serde_json::Value>(&event.data) else { continue };
-            let Ok(row) = serde_json::from_value::<Row>(body["node"].clone()) else { continue };
-            if row.hostname == self.job.node && told.tell(&row, attempt) {
+            let known = event.id.is_some_and(|id| id <= *after);
+            *after = event.id.unwrap_or(*after).max(*after);
+            let Ok(body) = serde_json::from_str::<Value>(&event.data) else { continue };
+            let Ok(mut row) = serde_json::from_value::<Row>(body["node"].clone()) else { continue };
+            if known || row.hostname != *node {
+                continue;
+            }
+            // The node is as it was when this was sent: the line says what has become of it then.
+            if let Ok(line) = serde_json::from_value::<Line>(body["audit"].clone()) {
+                (row.state, row.detail) = (line.to, line.detail);
+            }
+            told.tell(&row.state, &row.detail);
+            if is_over(&row, attempt) {
                 return Ok(Some(row));
             }
         }
@@ -309,14 +326,43 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// A line where it is news. Whether the attempt is over.
-    fn tell(&mut self, row: &Row, attempt: u64) -> bool {
-        let now = (plain(&row.state), plain(&row.detail));
+    /// A line where it is news.
+    fn tell(&mut self, state: &str, detail: &str) {
+        let now = (plain(state), plain(detail));
         if self.last.as_ref() != Some(&now) {
             let line = if now.1.is_empty() { now.0.clone() } else { format!("{}: {}", now.0, now.1) };
             self.watch.step(self.node, &line);
             self.last = Some(now);
         }
-        row.attempts != attempt || !matches!(row.state.as_str(), "armed" | "booting" | "installing" | "installed")
+    }
+}
+
+/// Whether the attempt has come to an end, or another one was begun.
+fn is_over(row: &Row, attempt: u64) -> bool {
+    row.attempts != attempt || !matches!(row.state.as_str(), "armed" | "booting" | "installing" | "installed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_over_when_its_state_is_final_or_another_one_was_begun() {
+        let row = |state: &str, attempts| Row {
+            hostname: "node1".to_owned(),
+            state: state.to_owned(),
+            detail: String::new(),
+            installer: None,
+            media_ready: true,
+            attempts,
+            actions: Vec::new(),
+        };
+        for state in ["armed", "booting", "installing", "installed"] {
+            assert!(!is_over(&row(state, 3), 3), "{state}");
+            assert!(is_over(&row(state, 4), 3), "{state}");
+        }
+        for state in ["verified", "failed", "stalled", "disk", "unknown", "a state of a later version"] {
+            assert!(is_over(&row(state, 3), 3), "{state}");
+        }
     }
 }
