@@ -257,16 +257,18 @@ impl Install<'_> {
         away: &mut Option<Instant>,
     ) -> Result<Option<Row>, ApplianceError> {
         let node = &self.job.node;
-        // What was missed, however much it was; the stream goes on from there.
-        let head = self.appliance.head().await?;
-        for line in self.appliance.audit(node, *after).await? {
-            *after = line.seq;
-            told.tell(&line.to, &line.detail);
-        }
-        *after = head.max(*after);
-        let mut stream = self.appliance.events(*after).await?;
-        let row = self.appliance.node(node).await?;
+        let head = self.appliance.head().await?.max(*after);
+        let mut stream = self.appliance.events(head).await?;
+        let mut row = self.appliance.node(node).await?;
         *away = None;
+        // What was missed, however much it was; asked for last, so that no state is told before those that led to it.
+        let missed = self.appliance.audit(node, *after).await?;
+        *after = head;
+        for line in missed {
+            told.tell(&line.to, &line.detail);
+            *after = line.seq.max(head);
+            (row.state, row.detail) = (line.to, line.detail);
+        }
         told.tell(&row.state, &row.detail);
         if is_over(&row, attempt) {
             return Ok(Some(row));

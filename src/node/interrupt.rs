@@ -35,12 +35,6 @@ impl Interrupt {
         Interrupt(watch::channel(0).1)
     }
 
-    #[cfg(test)]
-    pub(super) fn by_hand() -> (watch::Sender<u32>, Self) {
-        let (sender, receiver) = watch::channel(0);
-        (sender, Interrupt(receiver))
-    }
-
     pub fn count(&self) -> u32 {
         *self.0.borrow()
     }

@@ -241,6 +241,18 @@ fn ctrl_c_leaves_no_machine_between_off_and_on() {
 }
 
 #[test]
+fn nodes_of_one_bmc_are_written_to_one_after_the_other() {
+    let lab = Lab::of(vec![Model { power_delay: Duration::from_millis(100), ..Model::generic() }]);
+    let port = lab.bmcs[0].address().port();
+    lab.nodes(&[port, port], &|_| "file:secrets/node1".to_owned(), "");
+    let text = std::fs::read_to_string(lab.path("nodes.toml")).unwrap();
+    std::fs::write(lab.path("nodes.toml"), text.replace("127.0.1.2", "127.0.1.1")).unwrap();
+    lab.run(&["power", "cycle", "--all", "--now", "--yes"]).is(0, &[]);
+    // At once, the second one would find it off already.
+    assert_eq!(lab.bmcs[0].state().resets, ["ForceOff", "On", "ForceOff", "On"]);
+}
+
+#[test]
 fn a_second_ctrl_c_says_where_it_was_left() {
     let lab = Lab::of(vec![Model { power_delay: Duration::from_secs(30), ..Model::generic() }]);
     let child = lab.start(&["power", "cycle", "node1", "--now"]);
