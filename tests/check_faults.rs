@@ -55,6 +55,9 @@ fn every_seeded_fault_is_reported_at_its_line_in_one_run() {
     assert_eq!(output.status.code(), Some(3));
     let mut objects = lines(&output.stdout);
     let sum = objects.pop().unwrap();
+    let warnings: Vec<Json> = objects.extract_if(.., |object| object["event"] == "warning").collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(warnings[0]["message"], "the user 'ops' has neither a key nor a password");
     let announced = announced();
     assert!(announced.len() >= 25, "{}", announced.len());
     let place = |fault: &Json| format!("{}:{}", fault["path"].as_str().unwrap(), fault["line"]);
@@ -71,7 +74,7 @@ fn every_seeded_fault_is_reported_at_its_line_in_one_run() {
         assert!(messages.iter().any(|message| message.contains(words)), "{place}: {words:?} is not in {messages:?}");
         assert!(said.contains(&format!("--> {place}:")), "{place} is not shown to people");
     }
-    assert_eq!(sum, serde_json::json!({ "event": "checked", "faults": objects.len() }));
+    assert_eq!(sum, serde_json::json!({ "event": "checked", "faults": objects.len(), "warnings": 2 }));
     assert!(said.contains("warning: the user 'ops' has neither a key nor a password"), "warnings stand beside faults");
     // "Did you mean" reaches programs as well.
     let helps = |path: &str| objects.iter().find(|fault| fault["message"].as_str().unwrap().contains(path)).unwrap();
@@ -120,6 +123,7 @@ fn an_import_is_accepted_and_overwrites_nothing() {
     let check = provbuild(&folder, &["check", "profile.toml", "--json"]);
     assert_eq!(lines(&check.stdout).last().unwrap()["nodes"], 1);
 
+    assert_eq!(listing(&folder), ["nodes.toml", "old.json", "profile.toml"], "what was written aside is gone");
     let before = std::fs::read(folder.join("nodes.toml")).unwrap();
     assert_eq!(provbuild(&folder, &import).status.code(), Some(9), "the file exists");
     assert_eq!(std::fs::read(folder.join("nodes.toml")).unwrap(), before);

@@ -15,7 +15,10 @@ pub(super) fn check(path: &Path, json: bool, color: bool) -> Result<(), Failure>
         Err(faults) => {
             if json {
                 let mut lines: String = faults.findings().map(|finding| line("fault", &finding)).collect();
-                lines.push_str(&format!("{}\n", json!({ "event": "checked", "faults": faults.count() })));
+                lines.extend(faults.warnings().map(|finding| line("warning", &finding)));
+                let warnings = faults.warnings().count();
+                let sum = json!({ "event": "checked", "faults": faults.count(), "warnings": warnings });
+                lines.push_str(&format!("{sum}\n"));
                 print(&lines)?;
             }
             return Err(Failure::Build(BuildError::Profile(faults)));

@@ -1,7 +1,8 @@
 //! `provbuild import`: an older JSON inventory -> nodes.toml, on stdout or in a new file.
 
-use std::fs::OpenOptions;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::commands::{Failure, print};
@@ -18,9 +19,13 @@ pub(super) fn import(file: &Path, output: Option<&Path>, color: bool) -> Result<
         None => print(&imported.nodes)?,
         Some(path) => {
             let write = || {
-                let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-                // What cannot be written in full is not left behind.
-                file.write_all(imported.nodes.as_bytes()).inspect_err(|_| drop(std::fs::remove_file(path)))
+                // Aside first: whatever ends this process, no half of an inventory lies there under its name.
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                // As any file that is written: the umask decides who reads it.
+                let mode = Permissions::from_mode(0o666);
+                let mut file = tempfile::Builder::new().prefix(".import-").permissions(mode).tempfile_in(directory)?;
+                file.write_all(imported.nodes.as_bytes())?;
+                file.persist_noclobber(path).map(drop).map_err(|error| error.error)
             };
             write().map_err(|error| Failure::Surroundings(format!("write {}", path.display()), error))?;
         }

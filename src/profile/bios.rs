@@ -179,7 +179,8 @@ impl Word for Menu {
 }
 
 fn no_password(name: &str) -> Result<(), Complaint> {
-    match name.to_lowercase().contains("password") {
+    let lower = name.to_lowercase();
+    match ["password", "passphrase"].iter().any(|word| lower.contains(word)) {
         false => Ok(()),
         true => Err(Complaint::new(format!("'{}' is about a BIOS password", name.escape_debug()))
             .help("secrets stay out of these files: whoever holds the image can read them")),

@@ -55,7 +55,10 @@ fn check_table(table: &mut Table, shape: &Shape, path: &str, findings: &mut Find
                 Err(complaint) => {
                     let fault = Fault::new(complaint.message).label(entry.key, "this name");
                     findings.faults.push(fault.maybe_help(complaint.help));
-                    secrets::inside(name, &entry.value, &mut findings.hidden);
+                    // A table's place is its header, which holds nothing but names.
+                    if matches!(**shape, Shape::Leaf(_)) {
+                        secrets::inside(name, &entry.value, &mut findings.hidden);
+                    }
                     // What stands below is checked before it is dropped: its faults show now, its secrets never.
                     check_value(&mut entry.value, shape, &join(path, &spelled(name)), findings);
                     false
