@@ -222,7 +222,7 @@ fn an_age_file_is_decrypted_with_the_identity_that_was_named() {
 }
 
 fn slow_to_switch() -> Model {
-    Model { power_delay: Duration::from_millis(1500), ..Model::generic() }
+    Model { power_delay: Duration::from_millis(800), ..Model::generic() }
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn ctrl_c_leaves_no_machine_between_off_and_on() {
     let lab = Lab::of(vec![slow_to_switch(), slow_to_switch()]);
     // It still logs in when the other one is being switched.
     lab.bmcs[1].set_latency(Duration::from_secs(20));
-    let child = lab.start(&["power", "cycle", "--all", "--now", "--yes"]);
+    let child = lab.start(&["power", "cycle", "--all", "--now", "--yes", "--wait", "8"]);
     wait_for("the first reset", || (!lab.bmcs[0].state().resets.is_empty()).then_some(()));
     interrupt(&child);
     let said = Said::of(child.wait_with_output().unwrap());
@@ -247,7 +247,7 @@ fn nodes_of_one_bmc_are_written_to_one_after_the_other() {
     lab.nodes(&[port, port], &|_| "file:secrets/node1".to_owned(), "");
     let text = std::fs::read_to_string(lab.path("nodes.toml")).unwrap();
     std::fs::write(lab.path("nodes.toml"), text.replace("127.0.1.2", "127.0.1.1")).unwrap();
-    lab.run(&["power", "cycle", "--all", "--now", "--yes"]).is(0, &[]);
+    lab.run(&["power", "cycle", "--all", "--now", "--yes", "--wait", "4"]).is(0, &[]);
     // At once, the second one would find it off already.
     assert_eq!(lab.bmcs[0].state().resets, ["ForceOff", "On", "ForceOff", "On"]);
 }
