@@ -86,6 +86,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Look after nodes by their BMCs: power, one-time boot, boot order, BIOS settings, installation.
+    Node(Box<super::node::NodeArguments>),
     /// Check a hand-written file that an installer reads.
     Lint {
         #[command(subcommand)]

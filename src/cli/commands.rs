@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser};
 
 use super::arguments::{Arguments, Color, Command, Lint, Machine, Out, Place};
 use super::exit::Exit;
-use super::{check, cidata, import, lint, progress};
+use super::{check, cidata, import, lint, node, progress};
 use crate::build::{self, Build, BuildError, Built};
 use crate::deploy::qemu::{self, RunError, RunOptions};
 use crate::fetch::{HostApt, Network, Store};
@@ -99,6 +99,7 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
         Command::Lint { what: Lint::UserData { file, release, lenient } } => {
             lint::user_data(file, *release, *lenient, arguments.json, color)
         }
+        Command::Node(node) => node::node(node, arguments.json, color),
         Command::Options => {
             let options = profile::options();
             print(&if arguments.json { options.to_json() } else { options.to_string() })
@@ -113,7 +114,7 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
             for profile in profiles {
                 kept.extend(build_of(profile, place, None, progress)?.needs()?);
             }
-            let store = Store::open(&store_path(place)?).map_err(BuildError::from)?;
+            let store = Store::open(&store_path(place.store.as_deref())?).map_err(BuildError::from)?;
             match store.gc(&|digest| kept.contains(digest)).map_err(BuildError::from)? {
                 Some(bytes) => eprintln!("freed {} MiB of downloads", bytes >> 20),
                 None => eprintln!("another provbuild uses the store: nothing removed"),
@@ -188,7 +189,7 @@ fn build_of<'a>(
     let program = env::current_exe().map_err(surroundings("find provbuild's own file"))?;
     Ok(Build {
         profile: profile.to_owned(),
-        store: store_path(place)?,
+        store: store_path(place.store.as_deref())?,
         out: out.map_or_else(|| PathBuf::from("out"), |out| out.out.clone()),
         daemon: build::daemon_places(env::var_os("PROVBUILD_PROVD").map(PathBuf::from), &program),
         program,
@@ -219,9 +220,10 @@ fn memory() -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-fn store_path(place: &Place) -> Result<PathBuf, Failure> {
-    if let Some(store) = &place.store {
-        return Ok(store.clone());
+/// Where downloads and finished stages are kept.
+pub(super) fn store_path(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(store) = named {
+        return Ok(store.to_owned());
     }
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_CACHE_HOME")

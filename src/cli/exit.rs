@@ -15,14 +15,21 @@ pub(super) const TABLE: &str = "Exit codes:
    6  an index, a package or an installer's medium is not what was signed, locked or asked for
    7  the packages could not be unpacked or configured, or there is no sandbox
    8  the configuration or the image could not be made
-   9  a file could not be read or written; the disk may be full
-  10  the virtual machine did not run";
+   9  a file could not be read or written, a secret could not be had; the disk may be full
+  10  the virtual machine did not run
+  11  a BMC or the appliance cannot be reached, or was busy for too long
+  12  a certificate is not the one that was seen first, or credentials were refused
+  13  a BMC or the appliance cannot or will not do it
+  14  a BMC accepted it, and reading back shows something else
+  15  an installation failed, or could not be followed to its end
+ 130  interrupted; what had begun was finished";
 
 /// A failure's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Exit {
     Done = 0,
+    Arguments = 2,
     Profile = 3,
     Lock = 4,
     Unreachable = 5,
@@ -31,6 +38,12 @@ pub(super) enum Exit {
     Image = 8,
     Io = 9,
     Machine = 10,
+    Bmc = 11,
+    Trust = 12,
+    Refused = 13,
+    NotApplied = 14,
+    Installation = 15,
+    Interrupted = 130,
 }
 
 impl From<&BuildError> for Exit {

@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod import;
 mod lint;
+mod node;
 mod progress;
 
 pub use commands::run;

@@ -65,6 +65,15 @@ impl Identities {
         self.macs.take(cx, what, mac, span, owner);
     }
 
+    /// Takes a BMC's address. On the loopback it is the near end of a tunnel, of which several may share the address.
+    pub(super) fn bmc_address(&mut self, cx: &mut Decoding, address: Ipv4Addr, span: Span, owner: &str) {
+        if !address.is_loopback() {
+            return self.address(cx, address, span, owner);
+        }
+        let warning = Fault::at(span, format!("{address} of {owner} is the near end of a tunnel on this machine"));
+        cx.warn(warning.help("only `provbuild node` on this machine reaches it: the appliance does not"));
+    }
+
     /// Takes an address that one machine's interface can have.
     pub(super) fn address(&mut self, cx: &mut Decoding, address: Ipv4Addr, span: Span, owner: &str) {
         if address.is_loopback() || address.is_multicast() || address.is_unspecified() || address.is_broadcast() {

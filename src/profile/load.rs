@@ -14,7 +14,7 @@ use super::secrets;
 use super::source::{Sources, Span};
 use super::value::{self, Table, Value, ValueKind};
 use super::word::{FilePath, Name};
-use super::{Profile, bios, control, network, nodes};
+use super::{Inventory, Profile, bios, control, network, nodes};
 use crate::vocab::Digest;
 
 /// Imports of imports: deeper nesting is a mistake.
@@ -74,6 +74,34 @@ impl Files for Disk {
 /// Every fault of all of these files at once.
 pub fn load(path: &Path) -> Result<Loaded, Faults> {
     load_from(&Disk, path, &mut Decoding::default())
+}
+
+/// Loads nodes alone, where the profile that they belong to is not at hand: what a node says of the profile is not checked.
+///
+/// # Errors
+/// Every fault of the file.
+pub fn load_nodes(path: &Path) -> Result<(Inventory, Warnings), Faults> {
+    let mut loader =
+        Loader { files: &Disk, sources: Sources::default(), faults: Vec::new(), partial: false, seen: Vec::new() };
+    let mut cx = Decoding::default();
+    let read = loader.read(&tidy(path), None, &NODES_SHAPE);
+    let Loader { sources, mut faults, partial, .. } = loader;
+    cx.partial = partial;
+    let around = Surroundings {
+        network: &Default::default(),
+        hostname: None,
+        installers: &Default::default(),
+        bios: &Default::default(),
+        partial: true,
+        profile: Span::new(0, 0..0),
+    };
+    let root = read.as_ref().map(|(file, table)| Section::root(table, Span::new(*file, 0..0)));
+    let inventory = nodes::inventory(&mut cx, root.as_ref(), &around);
+    faults.append(&mut cx.faults);
+    match faults.is_empty() {
+        true => Ok((inventory, Warnings::new(cx.warnings, sources))),
+        false => Err(Faults::new(faults, sources).with_warnings(cx.warnings)),
+    }
 }
 
 pub(super) fn load_from(files: &dyn Files, path: &Path, cx: &mut Decoding) -> Result<Loaded, Faults> {

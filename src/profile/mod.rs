@@ -48,7 +48,7 @@ pub use crate::diagnostic::{Faults, Finding, Notes, Warnings};
 pub use distributions::{RELEASES, Release, release, releases};
 pub use import::{Imported, import};
 pub use init::init;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_nodes};
 pub use model::*;
 pub use schema::{Options, options, schema};
 pub use suggest::nearest;

@@ -17,7 +17,7 @@ use crate::vocab::Digest;
 const PAGE: u16 = 443;
 
 /// A network and the places of what other checks compare with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Decoded {
     /// `None` where a fault was reported.
     pub(super) network: Option<Network>,

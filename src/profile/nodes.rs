@@ -159,7 +159,7 @@ fn node(
     }
     if let Some(BmcAt { bmc, address, mac }) = &bmc {
         let owner = format!("the BMC of {owner}");
-        identities.address(cx, bmc.address, *address, &owner);
+        identities.bmc_address(cx, bmc.address, *address, &owner);
         if let Some(hostname) = &hostname {
             identities.derived_name(cx, &hostname.value, "bmc", *address, &owner);
         }

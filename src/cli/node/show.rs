@@ -1,0 +1,220 @@
+//! What `provbuild node` tells: what goes on to stderr, results to stdout, in the order in which the nodes were asked for.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bmc::{Outcome, Verb};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::cli::exit::Exit;
+use crate::node::{Kind, NodeError, Unfit, Watch};
+use crate::vocab::Remedy as _;
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    /// One line for each node.
+    Table,
+    /// A line and all details.
+    Details,
+    /// A resource, and nothing else.
+    Bare,
+}
+
+impl Form {
+    pub(super) fn of(verb: &Verb, nodes: usize, json: bool) -> Form {
+        let details = matches!(
+            verb,
+            Verb::Sensors {}
+                | Verb::Inventory {}
+                | Verb::BiosGet { .. }
+                | Verb::BiosPlan {}
+                | Verb::BiosDiff {}
+                | Verb::BootOrderGet {}
+                | Verb::Raw { .. }
+                | Verb::BiosApply { .. }
+        );
+        match (json, verb, nodes) {
+            (true, ..) => Form::Json,
+            (_, Verb::Raw { .. }, 1) => Form::Bare,
+            (_, _, 1) => Form::Details,
+            _ if details => Form::Details,
+            _ => Form::Table,
+        }
+    }
+}
+
+/// Tells what goes on, and keeps results until those before them are there.
+pub(super) struct Show {
+    form: Form,
+    color: bool,
+    width: usize,
+    bars: Option<(MultiProgress, BTreeMap<String, ProgressBar>)>,
+    order: Mutex<Order>,
+}
+
+#[derive(Default)]
+struct Order {
+    waiting: BTreeMap<usize, (String, Result<Outcome, NodeError>)>,
+    next: usize,
+    exit: Option<Exit>,
+}
+
+impl Show {
+    pub(super) fn new(form: Form, color: bool, nodes: &[&str]) -> Show {
+        let width = nodes.iter().map(|node| node.len()).max().unwrap_or(0);
+        let bars = io::stderr().is_terminal().then(|| {
+            let all = MultiProgress::new();
+            let bar = |node: &&str| {
+                let style = ProgressStyle::with_template("{spinner} {prefix} {msg}");
+                let bar = ProgressBar::new_spinner().with_prefix(format!("{node:width$}"));
+                let bar = all.add(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner())));
+                bar.enable_steady_tick(Duration::from_millis(120));
+                ((*node).to_owned(), bar)
+            };
+            let bars = nodes.iter().map(bar).collect();
+            (all, bars)
+        });
+        Show { form, color, width, bars, order: Mutex::default() }
+    }
+
+    /// The code of the first node, in the order asked, that failed.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).exit
+    }
+
+    /// A line on stderr, above the bars.
+    pub(super) fn say(&self, line: &str) {
+        match &self.bars {
+            Some((all, _)) => all.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Nothing is drawn while somebody is asked.
+    pub(super) fn pause<T>(&self, ask: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some((all, _)) => all.suspend(ask),
+            None => ask(),
+        }
+    }
+
+    /// Nothing goes on any more.
+    pub(super) fn clear(&self) {
+        self.bars.iter().flat_map(|(_, bars)| bars.values()).for_each(ProgressBar::finish_and_clear);
+    }
+
+    fn write(&self, text: &str) {
+        // A reader that has gone away ends the talk, not the work.
+        let put = || drop(io::stdout().write_all(text.as_bytes()));
+        match &self.bars {
+            Some((all, _)) => all.suspend(put),
+            None => put(),
+        }
+    }
+
+    fn result(&self, node: &str, result: &Result<Outcome, NodeError>) {
+        match (result, self.form) {
+            (Ok(outcome), Form::Json) => self.write(&format!("{}\n", line(node, outcome))),
+            (Ok(outcome), Form::Bare) => self.write(&outcome.details()),
+            (Ok(outcome), Form::Table) => {
+                self.write(&format!("{node:width$}  {}\n", outcome.summary(), width = self.width));
+            }
+            (Ok(outcome), Form::Details) => {
+                let details: String = outcome.details().lines().map(|line| format!("  {line}\n")).collect();
+                self.write(&format!("{node}: {}\n{details}", outcome.summary()));
+            }
+            (Err(error), form) => {
+                match form {
+                    Form::Json => self.write(&format!("{}\n", error_line(node, error))),
+                    Form::Table => {
+                        self.write(&format!("{node:width$}  - ({})\n", error.kind().name(), width = self.width));
+                    }
+                    Form::Details | Form::Bare => {}
+                }
+                self.say(error_text(node, error, self.color).trim_end());
+            }
+        }
+    }
+}
+
+impl Watch for Show {
+    fn step(&self, node: &str, text: &str) {
+        match &self.bars {
+            Some((_, bars)) => {
+                if let Some(bar) = bars.get(node) {
+                    bar.set_message(text.to_owned());
+                }
+            }
+            // Of every node: it says nothing.
+            None if text == "connecting" => {}
+            None => eprintln!("{node}: {text}"),
+        }
+    }
+
+    fn ended(&self, index: usize, node: &str, result: Result<Outcome, NodeError>) {
+        if let Some(bar) = self.bars.as_ref().and_then(|(_, bars)| bars.get(node)) {
+            bar.finish_and_clear();
+        }
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        order.waiting.insert(index, (node.to_owned(), result));
+        loop {
+            let next = order.next;
+            let Some((node, result)) = order.waiting.remove(&next) else { break };
+            self.result(&node, &result);
+            if let Err(error) = &result {
+                order.exit.get_or_insert(error.kind().into());
+            }
+            order.next += 1;
+        }
+    }
+}
+
+fn line(node: &str, outcome: &Outcome) -> Value {
+    let mut object = json!({ "node": node });
+    if let (Some(object), Ok(Value::Object(fields))) = (object.as_object_mut(), serde_json::to_value(outcome)) {
+        object.extend(fields);
+    }
+    object
+}
+
+pub(super) fn error_line(node: &str, error: &NodeError) -> Value {
+    let about = json!({ "kind": error.kind().name(), "message": error.to_string(), "help": error.help() });
+    json!({ "node": node, "error": about })
+}
+
+pub(super) fn error_text(node: &str, error: &NodeError, color: bool) -> String {
+    let (red, cyan, reset) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+    let help = error.help().map(|help| format!("{cyan}help{reset}: {help}\n")).unwrap_or_default();
+    format!("{red}error{reset}: {node}: {error}\n{help}")
+}
+
+/// All nodes that nothing can be asked of; the code of the first one.
+pub(super) fn unfit(unfit: &[Unfit], json: bool, color: bool) -> Exit {
+    for Unfit { node, error } in unfit {
+        if json {
+            println!("{}", error_line(node, error));
+        }
+        eprint!("{}", error_text(node, error, color));
+    }
+    unfit.first().map_or(Exit::Profile, |first| first.error.kind().into())
+}
+
+impl From<Kind> for Exit {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Input => Exit::Profile,
+            Kind::Surroundings => Exit::Io,
+            Kind::Unreachable => Exit::Bmc,
+            Kind::Trust => Exit::Trust,
+            Kind::Refused => Exit::Refused,
+            Kind::NotApplied => Exit::NotApplied,
+            Kind::Installation => Exit::Installation,
+            Kind::Interrupted => Exit::Interrupted,
+        }
+    }
+}

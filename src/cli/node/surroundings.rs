@@ -1,0 +1,145 @@
+//! What `provbuild node` needs of its surroundings: nodes, secrets, the record of certificates.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bmc::{Patience, SumTool, Trust, Verb};
+use netboot::{Inventory, SecretRef};
+use url::Url;
+
+use super::arguments::Options;
+use crate::build::BuildError;
+use crate::cli::commands::{self, Failure};
+use crate::media::sum;
+use crate::node::{PinFile, Setup};
+use crate::profile::{self, Addressing, Profile};
+use crate::secrets::Secrets;
+
+pub(super) struct Surroundings {
+    /// `None` where nodes were given without it.
+    profile: Option<Profile>,
+    inventory: Inventory,
+    /// Of nodes.toml.
+    directory: PathBuf,
+    identities: Option<PathBuf>,
+    pins: Arc<PinFile>,
+}
+
+impl Surroundings {
+    pub(super) fn read(options: &Options, color: bool) -> Result<Self, Failure> {
+        let failed = |faults| Failure::Build(BuildError::Profile(faults));
+        let directory = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+        let (profile, inventory, directory) = match &options.inventory {
+            Some(path) => {
+                let (inventory, warnings) = profile::load_nodes(path).map_err(failed)?;
+                eprint!("{}", warnings.render(color));
+                (None, inventory, directory(path))
+            }
+            None => {
+                let path = options.profile.clone().unwrap_or_else(|| PathBuf::from("profile.toml"));
+                // Warnings are `check`'s: here they would be in the way of every verb.
+                let loaded = profile::load(&path).map_err(failed)?;
+                // nodes.toml is read last.
+                let directory = directory(loaded.files.last().unwrap_or(&path));
+                let inventory = loaded.profile.inventory.clone();
+                (Some(loaded.profile), inventory, directory)
+            }
+        };
+        let state = directory_of("XDG_STATE_HOME", ".local/state");
+        let Some(state) = state else {
+            let error = std::io::Error::other("neither HOME nor XDG_STATE_HOME is set");
+            return Err(Failure::Surroundings("find a place for the BMCs' certificates".to_owned(), error));
+        };
+        let identities = options.age_identity.clone();
+        let identities =
+            identities.or_else(|| Some(directory_of("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")));
+        let pins = Arc::new(PinFile::new(state.join("provbuild/bmc-certificates")));
+        Ok(Surroundings { profile, inventory, directory, identities, pins })
+    }
+
+    pub(super) fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    pub(super) fn has_profile(&self) -> bool {
+        self.profile.is_some()
+    }
+
+    pub(super) fn pins(&self) -> &Arc<PinFile> {
+        &self.pins
+    }
+
+    pub(super) fn setup(&self, options: &Options, verb: &Verb) -> Result<Setup<'_>, Failure> {
+        let trust = if options.insecure { Trust::Insecure } else { Trust::FirstUse(Arc::clone(&self.pins) as _) };
+        Ok(Setup {
+            profile: self.profile.as_ref(),
+            secrets: self.secrets(),
+            trust,
+            patience: patience(options.wait),
+            sum: self.sum(options, verb)?,
+        })
+    }
+
+    /// Unpacked once, and only for what SUM can do.
+    fn sum(&self, options: &Options, verb: &Verb) -> Result<Option<SumTool>, Failure> {
+        let wanted =
+            matches!(verb, Verb::BiosGet { .. } | Verb::BiosPlan {} | Verb::BiosApply { .. } | Verb::BiosDiff {});
+        let Some(archive) = self.profile.as_ref().and_then(|profile| profile.sum.as_ref()).filter(|_| wanted) else {
+            return Ok(None);
+        };
+        let store = commands::store_path(options.store.as_deref())?;
+        let program = sum::program(archive, &store).map_err(|error| Failure::Build(error.into()))?;
+        Ok(Some(SumTool { program }))
+    }
+
+    fn secrets(&self) -> Secrets<'_> {
+        let variable: &'static dyn Fn(&str) -> Option<OsString> = &|name| env::var_os(name);
+        Secrets { directory: self.directory.clone(), identities: self.identities.clone(), variable }
+    }
+
+    /// A secret that was named on the command line: relative paths begin at the working directory.
+    pub(super) fn secret(&self, reference: &SecretRef) -> Result<secrecy::SecretString, crate::secrets::SecretError> {
+        Secrets { directory: PathBuf::new(), ..self.secrets() }.get(reference)
+    }
+
+    /// The appliance's address, where the profile has a fixed one.
+    pub(super) fn appliance(&self) -> Option<Url> {
+        match &self.profile.as_ref()?.network.uplink.addressing {
+            Addressing::Static { address, .. } => Url::parse(&format!("https://{}", address.addr())).ok(),
+            Addressing::Dhcp => None,
+        }
+    }
+
+    pub(super) fn tell_first_seen(&self, say: &dyn Fn(&str)) {
+        for (endpoint, fingerprint) in self.pins.take_added() {
+            say(&format!("{endpoint}: seen for the first time; its certificate is trusted from now on: {fingerprint}"));
+        }
+    }
+}
+
+/// A directory of the user's, by the XDG base directory specification.
+fn directory_of(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}
+
+/// The library's own, none longer than what was asked for.
+fn patience(wait: Option<u16>) -> Patience {
+    let mut patience = Patience::default();
+    let Some(most) = wait.map(|seconds| Duration::from_secs(seconds.into())) else { return patience };
+    for time in [
+        &mut patience.connect,
+        &mut patience.request,
+        &mut patience.busy,
+        &mut patience.graceful,
+        &mut patience.settle,
+        &mut patience.post,
+    ] {
+        *time = most.min(*time);
+    }
+    patience.poll = patience.poll.min(most / 8);
+    patience
+}
