@@ -1,10 +1,11 @@
 //! Arguments and commands.
 //!
-//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 the daemon cannot be reached.
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 the daemon cannot be reached; `node` has some more.
 
 mod certificate;
 mod client;
 mod dhcp_event;
+mod node;
 mod operate;
 mod show;
 
