@@ -28,7 +28,7 @@ pub fn recover(app: &Shared) -> Result<(), StoreError> {
             help += &format!("; it may install now: provd show {hostname}");
         }
         operation.error = Some(OperationError { kind: "interrupted".to_owned(), text, help: Some(help) });
-        writing::end(app, &stored, &Actor::daemon(), now)?;
+        writing::end(app, &stored, &Actor::daemon(), None, now)?;
         let (node, title) = (&stored.operation.hostname, &stored.operation.title);
         tracing::warn!(node, "an operation was interrupted: {title}");
     }

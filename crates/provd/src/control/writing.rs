@@ -195,20 +195,19 @@ impl Task {
         let now = Timestamp::now();
         self.stored.operation.finish(result, now);
         self.app.control.see(self.node.mac, None);
-        end(&self.app, &self.stored, &self.actor, now)?;
-        // Whoever is told that it has ended may ask for the next one.
-        let (app, change) = (Arc::clone(&self.app), self.stored.operation.change(Some(self.stored.id)));
-        drop(self.claim);
-        app.registry.tell(change);
+        end(&self.app, &self.stored, &self.actor, Some(self.claim), now)?;
+        self.app.registry.tell(self.stored.operation.change(Some(self.stored.id)));
         Ok(())
     }
 }
 
-/// Writes the end of an operation, and its line.
+/// Writes the end of an operation, and its line. The claim ends with it: whoever sees that the operation has ended may ask for the next
+/// one, whose line comes after this.
 pub(super) fn end(
     app: &Shared,
     StoredOperation { id, operation }: &StoredOperation,
     actor: &Actor,
+    claim: Option<Claim>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let why = match (&operation.error, &operation.summary) {
@@ -217,6 +216,7 @@ pub(super) fn end(
     };
     app.registry.note(operation.mac, actor, now, |transaction| {
         operation.end(transaction, *id)?;
+        drop(claim);
         Ok(((), Some(Note { detail: detail(*id, operation), why: bmc::plain(&why) })))
     })
 }
