@@ -1,4 +1,7 @@
 //! What a machine boots the next time, once (ComputerSystem.Boot, DSP0268).
+//!
+//! In: a target and a mode. Out: [`BootOverride`] as it was read back. Invariants: enabled, target and mode go out together, since firmware
+//! fills in what is left out; a mode that the BMC took and did not keep is an error; nothing is sent where all is as it should be.
 
 use std::time::Instant;
 
@@ -9,6 +12,7 @@ use serde_json::{Value, json};
 use crate::error::Error;
 use crate::machine::Talk;
 use crate::quirks::Quirk;
+use crate::service::link;
 use crate::status::text;
 
 /// Where to boot from. The names are ours; [`BootTarget::redfish`] has the standard's.
@@ -107,53 +111,68 @@ impl BootOverride {
     }
 
     pub(crate) fn summary(&self) -> String {
-        if !self.is_set() {
-            return "as always".to_owned();
-        }
-        let mode = self.mode.as_ref().map(|mode| format!(" ({mode})")).unwrap_or_default();
-        let mut line = format!(
-            "{} {}{mode}",
-            self.target.as_deref().unwrap_or_default(),
-            self.enabled.as_deref().unwrap_or_default().to_lowercase()
-        );
+        let mut line = self.short();
         for note in &self.notes {
             line += &format!("; {note}");
         }
         line
     }
+
+    fn short(&self) -> String {
+        if !self.is_set() {
+            return "as always".to_owned();
+        }
+        let mode = self.mode.as_ref().map(|mode| format!(" ({mode})")).unwrap_or_default();
+        format!(
+            "{} {}{mode}",
+            self.target.as_deref().unwrap_or_default(),
+            self.enabled.as_deref().unwrap_or_default().to_lowercase()
+        )
+    }
 }
+
+const WHAT: &str = "set the one-time boot";
+const ENABLED: &str = "BootSourceOverrideEnabled";
+const TARGET: &str = "BootSourceOverrideTarget";
+const MODE: &str = "BootSourceOverrideMode";
 
 /// Sets it, and reads it back.
 pub(crate) async fn once(talk: &Talk<'_>, target: BootTarget, mode: BootMode) -> Result<BootOverride, Error> {
-    const WHAT: &str = "set the one-time boot";
-    let path = &talk.service.system;
-    let system = talk.client.get(path, "read the system").await?.body;
-    let boot = &system["Boot"];
-    if boot.is_null() {
-        return Err(Error::unsupported(WHAT, "its system has no Boot property"));
-    }
-    let allowed = &boot["BootSourceOverrideTarget@Redfish.AllowableValues"];
-    let allowed: Vec<&str> = allowed.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if target != BootTarget::None && !allowed.is_empty() && !allowed.contains(&target.redfish()) {
-        return Err(Error::unsupported(
-            format!("boot once from {}", target.name()),
-            format!("its targets are {}", allowed.join(", ")),
-        ));
+    let mut place = Place::of(talk).await?;
+    let mut wish = Wish::new(talk, &place.body["Boot"], target, mode)?;
+    let now = BootOverride::of(&place.body);
+    if wish.differs(&now).is_none() {
+        wish.notes.push("it was so already, nothing was sent".to_owned());
+        return Ok(BootOverride { notes: wish.notes, ..now });
     }
     talk.step(&format!("boot once {}", target.name()));
-    let enabled = if target == BootTarget::None { "Disabled" } else { "Once" };
-    let mode = mode.redfish().filter(|_| target != BootTarget::None && !talk.service.quirks.has(Quirk::NoOverrideMode));
-    let mut wanted = json!({ "BootSourceOverrideEnabled": enabled, "BootSourceOverrideTarget": target.redfish() });
-    if let Some(mode) = mode {
-        wanted["BootSourceOverrideMode"] = json!(mode);
+    while let Err(error) = talk.client.patch(&place.path, &wish.body(), WHAT).await {
+        let Error::Refused { said, .. } = &error else { return Err(error) };
+        let later = said.iter().any(|message| message.is(&["OperationSupportedInFutureStateURI"]));
+        let not_here = later || said.iter().any(|message| message.is(&["PropertyNotWritable"]) && message.about_boot());
+        if wish.mode.is_some() && said.iter().any(|message| message.names(MODE)) {
+            wish.mode = None;
+            wish.notes.push(format!("without {MODE}, which this BMC refuses"));
+        } else if not_here
+            && !place.is_settings
+            && let Some(settings) = Place::settings(talk, later.then_some("SD")).await?
+        {
+            place = settings;
+        } else if target == BootTarget::None && wish.target.is_some() {
+            wish.target = None;
+        } else {
+            return Err(error);
+        }
     }
-    talk.client.patch(path, &json!({ "Boot": wanted }), WHAT).await?;
+    if place.is_settings {
+        wish.notes.push("the system shows it after its next start".to_owned());
+    }
 
     let begun = Instant::now();
     loop {
-        let now = BootOverride::of(&talk.client.get(path, "read the system").await?.body);
-        match differs(&now, enabled, target, mode) {
-            None => return Ok(now),
+        let now = BootOverride::of(&talk.client.get(&place.path, "read the boot override").await?.body);
+        match wish.differs(&now) {
+            None => return Ok(BootOverride { notes: wish.notes, ..now }),
             Some((what, asked, found)) if begun.elapsed() >= talk.client.patience.settle => {
                 return Err(Error::NotApplied { what: what.to_owned(), asked, found });
             }
@@ -162,24 +181,142 @@ pub(crate) async fn once(talk: &Talk<'_>, target: BootTarget, mode: BootMode) ->
     }
 }
 
-/// The first property that is not as it was asked for: its name, what was asked, what is there.
-fn differs(
-    now: &BootOverride,
-    enabled: &str,
-    target: BootTarget,
-    mode: Option<&str>,
-) -> Option<(&'static str, String, String)> {
-    let found = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-    if target == BootTarget::None {
-        return now.is_set().then(|| ("BootSourceOverrideEnabled", enabled.to_owned(), found(&now.enabled)));
+/// The resource whose `Boot` is written and read: the system, or its settings object.
+pub(crate) struct Place {
+    pub(crate) path: String,
+    pub(crate) body: Value,
+    pub(crate) is_settings: bool,
+}
+
+impl Place {
+    async fn of(talk: &Talk<'_>) -> Result<Place, Error> {
+        if talk.service.quirks.boot_settings_at().is_some()
+            && let Some(settings) = Place::settings(talk, None).await?
+        {
+            return Ok(settings);
+        }
+        let (path, body) = (talk.service.system.clone(), talk.service.system_body.clone());
+        match body["Boot"].is_object() {
+            true => Ok(Place { path, body, is_settings: false }),
+            false => Err(Error::unsupported(WHAT, "its system has no Boot property")),
+        }
     }
-    let asked = [
-        ("BootSourceOverrideTarget", Some(target.redfish()), &now.target),
-        ("BootSourceOverrideEnabled", Some(enabled), &now.enabled),
-        ("BootSourceOverrideMode", mode, &now.mode),
-    ];
-    asked.into_iter().find_map(|(what, asked, is)| {
-        let asked = asked.filter(|asked| is.as_deref() != Some(asked))?;
-        Some((what, asked.to_owned(), found(is)))
-    })
+
+    /// The system's settings object, where it has one with a `Boot`.
+    pub(crate) async fn settings(talk: &Talk<'_>, below: Option<&str>) -> Result<Option<Place>, Error> {
+        let system = &talk.service.system;
+        let linked = link(&talk.service.system_body["@Redfish.Settings"]["SettingsObject"]);
+        let below = below.or_else(|| talk.service.quirks.boot_settings_at());
+        let Some(path) = linked.or_else(|| below.map(|name| format!("{}/{name}", system.trim_end_matches('/')))) else {
+            return Ok(None);
+        };
+        let body = talk.client.find(&path, "read the system's settings").await?.map(|answer| answer.body);
+        let body = body.filter(|body| body["Boot"].is_object());
+        Ok(body.map(|body| Place { path, body, is_settings: true }))
+    }
+}
+
+/// What is asked for, in the BMC's words.
+struct Wish {
+    enabled: &'static str,
+    target: Option<String>,
+    /// What is sent.
+    mode: Option<String>,
+    /// What must be there in the end, where the BMC shows a mode at all.
+    proof: Option<&'static str>,
+    notes: Vec<String>,
+}
+
+impl Wish {
+    fn new(talk: &Talk<'_>, boot: &Value, target: BootTarget, mode: BootMode) -> Result<Wish, Error> {
+        let quirks = &talk.service.quirks;
+        let mut notes = Vec::new();
+        let allowed = allowed(boot, TARGET);
+        let names = quirks.target_as(target).into_iter().chain([target.redfish()]);
+        let Some(name) = names.into_iter().find(|name| allowed.is_empty() || allowed.iter().any(|has| has == name))
+        else {
+            if target == BootTarget::None {
+                return Ok(Wish::nothing(boot, target.redfish()));
+            }
+            return Err(Error::unsupported(
+                format!("boot once from {}", target.name()),
+                format!("its targets are {}", allowed.join(", ")),
+            ));
+        };
+        if target == BootTarget::None {
+            return Ok(Wish::nothing(boot, name));
+        }
+        let shown = boot[MODE].as_str();
+        let asked = mode.redfish();
+        let modes = self::allowed(boot, MODE);
+        let mut sent = asked.or(shown);
+        match (asked, shown) {
+            (Some(asked), None) => {
+                notes.push(format!("this BMC knows no mode: the machine's own stays, {asked} or not"));
+                sent = None;
+            }
+            (Some(asked), Some(shown))
+                if asked != shown && !modes.is_empty() && !modes.iter().any(|has| has == asked) =>
+            {
+                return Err(Error::unsupported(
+                    format!("boot once in mode {asked}"),
+                    format!("its modes are {}", modes.join(", ")),
+                ));
+            }
+            _ => {}
+        }
+        if let Some(source) = quirks.source(Quirk::NoOverrideMode).filter(|_| sent.is_some()) {
+            notes.push(format!("without {MODE}: this board ignores or refuses it ({source})"));
+            sent = None;
+        }
+        if quirks.has(Quirk::ModeOnlyIfOther) && sent == shown {
+            sent = None;
+        }
+        Ok(Wish {
+            enabled: "Once",
+            target: Some(name.to_owned()),
+            mode: sent.map(str::to_owned),
+            proof: asked.filter(|_| shown.is_some()),
+            notes,
+        })
+    }
+
+    /// No override. The mode goes with it as it is: some firmware changes it otherwise.
+    fn nothing(boot: &Value, name: &str) -> Wish {
+        let mode = boot[MODE].as_str().map(str::to_owned);
+        Wish { enabled: "Disabled", target: Some(name.to_owned()), mode, proof: None, notes: Vec::new() }
+    }
+
+    fn body(&self) -> Value {
+        let mut boot = json!({ ENABLED: self.enabled });
+        for (name, value) in [(TARGET, &self.target), (MODE, &self.mode)] {
+            if let Some(value) = value {
+                boot[name] = json!(value);
+            }
+        }
+        json!({ "Boot": boot })
+    }
+
+    /// The first property that is not as it was asked for: its name, what was asked, what is there.
+    fn differs(&self, now: &BootOverride) -> Option<(&'static str, String, String)> {
+        let found = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        if self.enabled == "Disabled" {
+            return now.is_set().then(|| (ENABLED, self.enabled.to_owned(), found(&now.enabled)));
+        }
+        let asked = [
+            (TARGET, self.target.as_deref(), &now.target),
+            (ENABLED, Some(self.enabled), &now.enabled),
+            (MODE, self.proof, &now.mode),
+        ];
+        asked.into_iter().find_map(|(what, asked, is)| {
+            let asked = asked.filter(|asked| is.as_deref() != Some(asked))?;
+            Some((what, asked.to_owned(), found(is)))
+        })
+    }
+}
+
+/// A property's allowable values; none where the BMC does not say.
+fn allowed(boot: &Value, property: &str) -> Vec<String> {
+    let values = boot[format!("{property}@Redfish.AllowableValues")].as_array();
+    values.into_iter().flatten().filter_map(text).collect()
 }

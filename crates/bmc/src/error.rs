@@ -15,10 +15,16 @@ pub enum Error {
     Busy { endpoint: String, seconds: u64, said: String },
     #[error("{endpoint} shows another certificate than before: {seen}, not {pinned}")]
     CertificateChanged { endpoint: String, pinned: Fingerprint, seen: Fingerprint },
+    /// Its TLS is too old or too odd to be talked to. Nothing was sent.
+    #[error("{endpoint} cannot be talked to: {reason}")]
+    NoTls { endpoint: String, reason: String, help: String },
     #[error(transparent)]
     Pins(#[from] PinError),
     #[error("{endpoint} refuses the user name or the password{}", listed(.said))]
     Credentials { endpoint: String, said: Vec<Message> },
+    /// Nothing else is possible before. `account` is its URI, where the BMC says it.
+    #[error("{endpoint} wants the account's password changed before anything else")]
+    PasswordChange { endpoint: String, account: Option<String> },
     /// The account may not do this.
     #[error("the account may not {what}{}", listed(.said))]
     Forbidden { what: String, said: Vec<Message> },
@@ -37,6 +43,9 @@ pub enum Error {
     /// An answer that is not what the standard or any known BMC gives.
     #[error("{endpoint} gave an answer to {request} that makes no sense: {reason}")]
     Nonsense { endpoint: String, request: String, reason: String },
+    /// Supermicro's program has failed in a way that is none of the above.
+    #[error("SUM failed to {what} (exit code {code}): {said}")]
+    Sum { what: String, code: i32, said: String },
     /// Of this process's own surroundings: a file, a program.
     #[error("{0}")]
     Surroundings(String),
@@ -83,13 +92,17 @@ impl Error {
 
     pub fn kind(&self) -> Kind {
         match self {
-            Error::Unreachable { .. } | Error::Cut { .. } | Error::Busy { .. } | Error::Nonsense { .. } => {
-                Kind::Unreachable
-            }
-            Error::CertificateChanged { .. } | Error::Credentials { .. } => Kind::Trust,
-            Error::Forbidden { .. } | Error::Licence { .. } | Error::Unsupported { .. } | Error::Refused { .. } => {
-                Kind::Refused
-            }
+            Error::Unreachable { .. }
+            | Error::NoTls { .. }
+            | Error::Cut { .. }
+            | Error::Busy { .. }
+            | Error::Nonsense { .. } => Kind::Unreachable,
+            Error::CertificateChanged { .. } | Error::Credentials { .. } | Error::PasswordChange { .. } => Kind::Trust,
+            Error::Forbidden { .. }
+            | Error::Licence { .. }
+            | Error::Unsupported { .. }
+            | Error::Refused { .. }
+            | Error::Sum { .. } => Kind::Refused,
             Error::Input { .. } => Kind::Input,
             Error::NotApplied { .. } => Kind::NotApplied,
             Error::Pins(_) | Error::Surroundings(_) => Kind::Surroundings,
@@ -112,18 +125,40 @@ impl Error {
             }
             Error::Forbidden { .. } => "give the account the Operator or Administrator role in the BMC",
             Error::Licence { .. } => "activate the licence that the message names on this board, or do without",
-            Error::NotApplied { .. } => {
-                "nothing else was changed; set it in the BIOS setup by hand, or update the BMC's firmware"
+            Error::NotApplied { what, found, .. } => return Some(not_applied(what, found).to_owned()),
+            Error::NoTls { help, .. } => return Some(help.clone()),
+            Error::PasswordChange { account, .. } => {
+                let also = account.as_ref().map(|uri| format!(" (or PATCH Password of {uri})")).unwrap_or_default();
+                return Some(format!(
+                    "change it in the BMC's own web page{also}, then write the new one where the node's `credentials` point"
+                ));
             }
             Error::Input { help, .. } => return help.clone(),
             Error::Refused { said, .. } => {
                 return said.iter().find_map(|message| message.resolution.clone());
             }
-            Error::Unsupported { .. } | Error::Nonsense { .. } | Error::Pins(_) | Error::Surroundings(_) => {
+            Error::Unsupported { .. }
+            | Error::Sum { .. }
+            | Error::Nonsense { .. }
+            | Error::Pins(_)
+            | Error::Surroundings(_) => {
                 return None;
             }
         };
         Some(text.to_owned())
+    }
+}
+
+/// What to do about something that was accepted and not done.
+fn not_applied(what: &str, found: &str) -> &'static str {
+    match (what, found) {
+        ("BootSourceOverrideEnabled", "Continuous") => {
+            "the machine would boot so every time: take it back with `boot once none`, or set it in the BIOS setup by hand"
+        }
+        ("PowerState" | "a restart", _) => {
+            "an operating system may ignore the request: --force cuts the power where it does not end in time; else look at the console"
+        }
+        _ => "nothing else was changed; set it in the BIOS setup by hand, or update the BMC's firmware",
     }
 }
 

@@ -1,4 +1,6 @@
 //! One node and its BMC: the way from a verb to its outcome.
+//!
+//! In: a [`Machine`], a [`Verb`]. Out: an [`Outcome`] or an [`Error`]. Invariant: the session is ended whatever becomes of the verb.
 
 use netboot::{BiosSettings, BmcKind};
 
@@ -12,7 +14,7 @@ use crate::service::Service;
 use crate::sum::SumTool;
 use crate::trust::Trust;
 use crate::verb::Verb;
-use crate::{boot, power, raw, status};
+use crate::{bios, boot, boot_order, inventory, media, power, raw, sensors, status};
 
 /// What is needed to talk to a node's BMC.
 #[derive(Clone)]
@@ -72,11 +74,20 @@ impl Machine {
 impl Talk<'_> {
     async fn carry_out(&self, verb: &Verb) -> Result<Outcome, Error> {
         Ok(match verb {
-            Verb::Status {} => Outcome::Status(status::read(self).await?),
+            Verb::Status {} => Outcome::Status(status::read(self).await),
             Verb::Power { action, manner } => Outcome::Power(power::change(self, *action, *manner).await?),
             Verb::BootOnce { target, mode } => Outcome::BootOnce(boot::once(self, *target, *mode).await?),
+            Verb::BootOrderGet {} => Outcome::BootOrder(boot_order::get(self).await?),
+            Verb::BootOrderSet { order } => Outcome::BootOrder(boot_order::set(self, order).await?),
+            Verb::BiosGet { attributes } => Outcome::BiosGet(bios::get(self, attributes).await?),
+            Verb::BiosPlan {} => Outcome::BiosPlan(bios::plan(self).await?),
+            Verb::BiosApply { restart } => Outcome::BiosApply(bios::apply(self, *restart).await?),
+            Verb::BiosDiff {} => Outcome::BiosDiff(bios::diff(self).await?),
+            Verb::Sensors {} => Outcome::Sensors(sensors::read(self).await?),
+            Verb::Inventory {} => Outcome::Inventory(inventory::read(self).await?),
+            Verb::MediaInsert { image } => Outcome::MediaInsert(media::insert(self, image).await?),
+            Verb::MediaEject {} => Outcome::MediaEject(media::eject(self).await?),
             Verb::Raw { path } => Outcome::Raw(raw::get(self, path).await?),
-            _ => return Err(Error::unsupported(verb.title(), "not written yet")),
         })
     }
 }

@@ -1,4 +1,6 @@
 //! Text of a BMC as a terminal, a log and a page may have it.
+//!
+//! In: any text. Out: one line of at most [`LONGEST`] characters. Invariant: nothing in it moves a cursor or turns text around.
 
 /// Characters of one text that are shown.
 const LONGEST: usize = 400;
@@ -14,7 +16,7 @@ pub fn plain(text: &str) -> String {
 }
 
 /// Characters that change the direction or the place of others (Unicode, "Bidirectional Algorithm").
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 

@@ -1,4 +1,7 @@
 //! Power: on, off, cycle, reset (ComputerSystem.Reset, DSP0268).
+//!
+//! In: an action and how a running operating system is treated. Out: [`PowerChange`]. Invariants: only reset types that the BMC allows are
+//! sent; a state counts when it was read; a Reset whose answer was lost is not sent again.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +9,11 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::client::Message;
 use crate::error::Error;
 use crate::machine::Talk;
 use crate::plain::plain;
+use crate::quirks::Quirk;
 use crate::verb::Manner;
 
 /// What to do with a machine's power.
@@ -52,14 +57,12 @@ pub struct PowerChange {
 impl PowerChange {
     pub(crate) fn summary(&self) -> String {
         let PowerChange { before, after, sent, proven, .. } = self;
+        let (before, after, sent) = (before.to_lowercase(), after.to_lowercase(), sent.join(", "));
         match (sent.is_empty(), proven) {
-            (true, _) => format!("{} already", after.to_lowercase()),
-            (false, true) => format!("{} -> {} ({})", before.to_lowercase(), after.to_lowercase(), sent.join(", ")),
-            (false, false) => format!(
-                "{}, accepted; this BMC shows nothing that proves it ({})",
-                after.to_lowercase(),
-                sent.join(", ")
-            ),
+            (true, _) => format!("{after} already"),
+            (false, true) if self.action == PowerAction::Reset => format!("restarted ({sent})"),
+            (false, true) => format!("{before} -> {after} ({sent})"),
+            (false, false) => format!("{after}, accepted; this BMC shows nothing that proves it ({sent})"),
         }
     }
 }
@@ -68,18 +71,17 @@ impl PowerChange {
 pub(crate) async fn change(talk: &Talk<'_>, action: PowerAction, manner: Manner) -> Result<PowerChange, Error> {
     let mut power = Power::read(talk).await?;
     let before = power.state.clone();
-    let mut sent = Vec::new();
     let mut proven = true;
     match action {
-        PowerAction::On => power.on(&mut sent).await?,
-        PowerAction::Off => power.off(manner, &mut sent).await?,
+        PowerAction::On => power.on().await?,
+        PowerAction::Off => power.off(manner).await?,
         PowerAction::Cycle => {
-            power.off(manner, &mut sent).await?;
-            power.on(&mut sent).await?;
+            power.off(manner).await?;
+            power.on().await?;
         }
-        PowerAction::Reset => proven = power.reset(manner, &mut sent).await?,
+        PowerAction::Reset => proven = power.reset(manner).await?,
     }
-    Ok(PowerChange { action, before, after: power.state, sent, proven })
+    Ok(PowerChange { action, before, after: power.state, sent: power.sent, proven })
 }
 
 /// The action, and the state as it was read last.
@@ -89,13 +91,15 @@ struct Power<'a> {
     /// Empty where the BMC does not say.
     allowed: Vec<String>,
     state: String,
-    /// ComputerSystem.LastResetTime.
-    last_reset: Option<String>,
+    /// ComputerSystem.LastResetTime and BootProgress.LastState: what else tells of a restart.
+    signs: [Option<String>; 2],
+    sent: Vec<String>,
 }
 
 impl<'a> Power<'a> {
     async fn read(talk: &'a Talk<'a>) -> Result<Power<'a>, Error> {
-        let system = talk.client.get(&talk.service.system, "read the system").await?.body;
+        // Read anew: other verbs restart a machine a while after it was looked for.
+        let system = &talk.client.get(&talk.service.system, "read the system").await?.body;
         let action = &system["Actions"]["#ComputerSystem.Reset"];
         let Some(target) = action["target"].as_str().map(str::to_owned) else {
             return Err(Error::unsupported("switch the power", "its system has no Reset action"));
@@ -105,49 +109,80 @@ impl<'a> Power<'a> {
             && let Some(info) = action["@Redfish.ActionInfo"].as_str()
             && let Some(answer) = talk.client.find(info, "read what resets there are").await?
         {
-            let parameters = answer.body["Parameters"].as_array().cloned().unwrap_or_default();
-            let of_type = parameters.iter().find(|parameter| parameter["Name"] == "ResetType");
+            let mut parameters = answer.body["Parameters"].as_array().into_iter().flatten();
+            let of_type = parameters.find(|parameter| parameter["Name"] == "ResetType");
             allowed = of_type.map(|parameter| texts(&parameter["AllowableValues"])).unwrap_or_default();
         }
-        let mut power = Power { talk, target, allowed, state: String::new(), last_reset: None };
-        power.look(&system);
+        let mut power = Power { talk, target, allowed, state: String::new(), signs: [None, None], sent: Vec::new() };
+        power.see(system);
         Ok(power)
     }
 
-    fn look(&mut self, system: &Value) {
-        self.state = system["PowerState"].as_str().map_or_else(|| "unknown".to_owned(), plain);
-        self.last_reset = system["LastResetTime"].as_str().map(str::to_owned);
+    fn see(&mut self, system: &Value) {
+        let text = |value: &Value| value.as_str().map(plain);
+        self.state = text(&system["PowerState"]).unwrap_or_else(|| "unknown".to_owned());
+        self.signs = [text(&system["LastResetTime"]), text(&system["BootProgress"]["LastState"])];
+    }
+
+    async fn look(&mut self) -> Result<(), Error> {
+        let system = self.talk.client.get(&self.talk.service.system, "read the power state").await?.body;
+        self.see(&system);
+        Ok(())
     }
 
     /// The first of these that the BMC has. Where it does not say, the first.
-    fn choose(&self, types: &[&'static str]) -> Option<&'static str> {
-        types.iter().copied().find(|kind| self.allowed.is_empty() || self.allowed.iter().any(|has| has == kind))
+    fn choose(&self, types: &[&'static str], what: &str) -> Result<&'static str, Error> {
+        let found = types.iter().find(|kind| self.allowed.is_empty() || self.allowed.iter().any(|has| has == *kind));
+        found
+            .copied()
+            .ok_or_else(|| Error::unsupported(what, format!("its reset types are {}", self.allowed.join(", "))))
     }
 
-    async fn send(&mut self, kind: &str, sent: &mut Vec<String>) -> Result<(), Error> {
+    /// Sends it. Some BMCs refuse a while after the power has changed: then again, unless the machine is as `wanted` by itself.
+    async fn send(&mut self, kind: &str, wanted: &str) -> Result<(), Error> {
         self.talk.step(&format!("reset: {kind}"));
-        sent.push(kind.to_owned());
+        self.sent.push(kind.to_owned());
         let body = json!({ "ResetType": kind });
-        match self.talk.client.post(&self.target, &body, &format!("reset with {kind}")).await {
-            // Whether it was done shows in the power state.
-            Err(Error::Cut { .. }) => Ok(()),
-            result => result.map(drop),
+        let patience = &self.talk.client.patience;
+        let begun = Instant::now();
+        loop {
+            match self.talk.client.post(&self.target, &body, &format!("reset with {kind}")).await {
+                // Whether it was done shows in the power state.
+                Ok(_) | Err(Error::Cut { .. }) => return Ok(()),
+                Err(Error::Refused { said, .. }) if said.iter().any(Message::is_about_power) && !wanted.is_empty() => {
+                    self.look().await?;
+                    if self.state == wanted {
+                        return Ok(());
+                    }
+                    if begun.elapsed() >= patience.settle {
+                        return Err(Error::Refused { what: format!("reset with {kind}"), status: 409, said });
+                    }
+                    tokio::time::sleep(patience.poll).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
-    /// Whether the state came in time.
-    async fn wait(&mut self, state: &str, patience: Duration) -> Result<bool, Error> {
+    /// Whether the state came in time. A BMC that is away for a moment, because its machine's power changed, may come back.
+    async fn wait(&mut self, state: &str, time: Duration) -> Result<bool, Error> {
         let begun = Instant::now();
         loop {
-            let system = self.talk.client.get(&self.talk.service.system, "read the power state").await?.body;
-            self.look(&system);
-            if self.state == state {
-                return Ok(true);
+            let late = begun.elapsed() >= time;
+            match self.look().await {
+                Ok(()) if self.state == state => return Ok(true),
+                Ok(()) if late => return Ok(false),
+                Err(error) if late || !is_away(&error) => return Err(error),
+                _ => tokio::time::sleep(self.talk.client.patience.poll).await,
             }
-            if begun.elapsed() >= patience {
-                return Ok(false);
-            }
-            tokio::time::sleep(self.talk.client.patience.poll).await;
+        }
+    }
+
+    /// Waits for a state that must come.
+    async fn reach(&mut self, state: &str) -> Result<(), Error> {
+        match self.wait(state, self.talk.client.patience.settle).await? {
+            true => Ok(()),
+            false => Err(self.not_applied(state)),
         }
     }
 
@@ -155,80 +190,106 @@ impl<'a> Power<'a> {
         Error::NotApplied { what: "PowerState".to_owned(), asked: asked.to_owned(), found: self.state.clone() }
     }
 
-    fn has_none(&self, what: &str) -> Error {
-        Error::unsupported(what, format!("its reset types are {}", self.allowed.join(", ")))
+    async fn on(&mut self) -> Result<(), Error> {
+        match self.state.as_str() {
+            "On" => return Ok(()),
+            "PoweringOn" => return self.reach("On").await,
+            "PoweringOff" => self.reach("Off").await?,
+            _ => {}
+        }
+        let kind = self.choose(&["On", "ForceOn", "PushPowerButton"], "power on")?;
+        self.send(kind, "On").await?;
+        self.reach("On").await
     }
 
-    async fn on(&mut self, sent: &mut Vec<String>) -> Result<(), Error> {
-        if self.state == "On" {
-            return Ok(());
+    async fn off(&mut self, manner: Manner) -> Result<(), Error> {
+        match self.state.as_str() {
+            "Off" => return Ok(()),
+            "PoweringOff" if manner != Manner::Forced => {
+                if self.wait("Off", self.talk.client.patience.graceful).await? {
+                    return Ok(());
+                }
+            }
+            _ => {}
         }
-        let kind = self.choose(&["On", "ForceOn", "PushPowerButton"]).ok_or_else(|| self.has_none("power on"))?;
-        self.send(kind, sent).await?;
-        match self.wait("On", self.talk.client.patience.settle).await? {
-            true => Ok(()),
-            false => Err(self.not_applied("On")),
-        }
-    }
-
-    async fn off(&mut self, manner: Manner, sent: &mut Vec<String>) -> Result<(), Error> {
-        if self.state == "Off" {
-            return Ok(());
-        }
-        let patience = self.talk.client.patience.clone();
         if manner != Manner::Forced {
-            match self.choose(&["GracefulShutdown", "PushPowerButton"]) {
-                Some(kind) => {
-                    self.send(kind, sent).await?;
+            match self.choose(&["GracefulShutdown", "PushPowerButton"], "shut the system down gracefully") {
+                Ok(kind) => {
+                    self.send(kind, "Off").await?;
                     self.talk.step("waiting for the operating system to end");
-                    if self.wait("Off", patience.graceful).await? {
+                    if self.wait("Off", self.talk.client.patience.graceful).await? {
                         return Ok(());
                     }
                 }
-                None if manner == Manner::Graceful => return Err(self.has_none("shut the system down gracefully")),
-                None => {}
+                Err(error) if manner == Manner::Graceful => return Err(error),
+                Err(_) => {}
             }
             if manner == Manner::Graceful {
                 return Err(self.not_applied("Off"));
             }
         }
-        let kind = self.choose(&["ForceOff"]).ok_or_else(|| self.has_none("cut the power"))?;
-        self.send(kind, sent).await?;
-        match self.wait("Off", patience.settle).await? {
-            true => Ok(()),
-            false => Err(self.not_applied("Off")),
-        }
+        let kind = self.choose(&["ForceOff"], "cut the power")?;
+        self.send(kind, "Off").await?;
+        self.reach("Off").await
     }
 
     /// Whether the BMC shows that it was done.
-    async fn reset(&mut self, manner: Manner, sent: &mut Vec<String>) -> Result<bool, Error> {
+    async fn reset(&mut self, manner: Manner) -> Result<bool, Error> {
         if self.state != "On" {
             return Err(Error::Input {
                 message: format!("the machine is {}: there is nothing to restart", self.state.to_lowercase()),
                 help: Some("power on".to_owned()),
             });
         }
-        let types: &[&'static str] = match manner {
-            Manner::Graceful => &["GracefulRestart"],
-            Manner::ThenForced => &["GracefulRestart", "ForceRestart"],
-            Manner::Forced => &["ForceRestart"],
-        };
-        let kind = self.choose(types).ok_or_else(|| self.has_none("restart the machine"))?;
-        let before = self.last_reset.clone();
-        self.send(kind, sent).await?;
+        // Without a sign nobody knows whether the operating system ignores a graceful restart; that it is off shows always.
+        let blind = manner == Manner::ThenForced && self.signs == [None, None];
+        if blind || self.talk.service.quirks.has(Quirk::RestartByPower) {
+            self.off(manner).await?;
+            self.on().await?;
+            return Ok(true);
+        }
+        let patience = self.talk.client.patience.clone();
+        if manner != Manner::Forced {
+            match self.choose(&["GracefulRestart"], "restart the machine gracefully") {
+                Ok(kind) => {
+                    let seen = self.restart(kind, patience.graceful.max(patience.settle)).await;
+                    match seen {
+                        Err(Error::NotApplied { .. }) if manner == Manner::ThenForced => {}
+                        Ok(false) if manner == Manner::ThenForced => {}
+                        seen => return seen,
+                    }
+                }
+                Err(error) if manner == Manner::Graceful => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let kind = self.choose(&["ForceRestart"], "restart the machine")?;
+        self.restart(kind, patience.settle).await
+    }
+
+    /// Sends it, and looks for a sign of it.
+    async fn restart(&mut self, kind: &str, time: Duration) -> Result<bool, Error> {
+        let before = self.signs.clone();
+        self.send(kind, "").await?;
         let begun = Instant::now();
         let mut went = false;
-        while begun.elapsed() < self.talk.client.patience.settle {
-            let system = self.talk.client.get(&self.talk.service.system, "read the power state").await?.body;
-            self.look(&system);
-            went |= self.state != "On" || (before.is_some() && self.last_reset != before);
+        loop {
+            match self.look().await {
+                Ok(()) => went |= self.state != "On" || self.signs != before,
+                Err(error) if is_away(&error) && begun.elapsed() < time => {}
+                Err(error) => return Err(error),
+            }
             if went && self.state == "On" {
                 return Ok(true);
             }
+            if begun.elapsed() >= time {
+                break;
+            }
             tokio::time::sleep(self.talk.client.patience.poll).await;
         }
-        match (before.is_some() || went, self.state == "On") {
-            (false, true) => Ok(false),
+        // LastResetTime is there to tell; BootProgress may have passed between two looks.
+        match (before[0].is_none() && !went, self.state == "On") {
+            (true, true) => Ok(false),
             _ => Err(Error::NotApplied {
                 what: "a restart".to_owned(),
                 asked: kind.to_owned(),
@@ -236,6 +297,11 @@ impl<'a> Power<'a> {
             }),
         }
     }
+}
+
+/// Whether it may be over in a moment.
+fn is_away(error: &Error) -> bool {
+    matches!(error, Error::Unreachable { .. } | Error::Cut { .. })
 }
 
 fn texts(value: &Value) -> Vec<String> {

@@ -1,12 +1,18 @@
 //! What stands behind a BMC's service root: which system, manager and chassis the node is (DSP0268).
+//!
+//! In: the service root. Out: [`Service`]: paths, as the BMC's own links have them, and what was read on the way. Invariant: no id is
+//! guessed.
 
 use netboot::BmcKind;
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::plain::plain;
 use crate::quirks::Quirks;
+
+/// Members of one collection that are looked at.
+const MOST: usize = 64;
 
 /// The resources of one node.
 pub(crate) struct Service {
@@ -17,6 +23,10 @@ pub(crate) struct Service {
     /// Every Chassis that holds the system.
     pub(crate) chassis: Vec<String>,
     pub(crate) quirks: Quirks,
+    /// The system as it was a moment ago.
+    pub(crate) system_body: Value,
+    /// The manager's; `Null` where there is none, or none that can be read.
+    pub(crate) manager_body: Value,
 }
 
 impl Service {
@@ -25,28 +35,26 @@ impl Service {
     /// # Errors
     /// There is no system, or there are several and `wanted` (an id, a UUID or a name) does not say which.
     pub(crate) async fn discover(client: &Client, kind: BmcKind, wanted: Option<&str>) -> Result<Service, Error> {
-        let systems = members(client, "Systems").await?;
-        let system = choose(client, &systems, wanted).await?;
-        let body = client.get(&system, "read the system").await?.body;
-        let linked =
-            |links: &Value| -> Vec<String> { links.as_array().into_iter().flatten().filter_map(link).collect() };
-        let mut managers = linked(&body["Links"]["ManagedBy"]);
-        if managers.is_empty() {
-            managers = members(client, "Managers").await.unwrap_or_default();
-        }
-        let mut chassis = linked(&body["Links"]["Chassis"]);
-        if chassis.is_empty() {
-            chassis = members(client, "Chassis").await.unwrap_or_default();
-        }
+        let Some(collection) = link(&client.root["Systems"]) else {
+            return Err(Error::unsupported("show its systems", "the service root does not name them"));
+        };
+        let listed = client.get(&collection, "list its systems").await?.body;
+        let (system, body) = choose(client, &linked(&listed["Members"]), wanted).await?;
+        let managers = related(client, &body["Links"]["ManagedBy"], "Managers").await?;
+        let chassis = related(client, &body["Links"]["Chassis"], "Chassis").await?;
         let manager = managers.into_iter().next();
-        let firmware = match &manager {
-            Some(manager) => client.find(manager, "read the manager").await?.map(|answer| answer.body),
-            None => None,
+        let manager_body = match &manager {
+            Some(manager) => bearable(client.get(manager, "read the manager").await.map(|answer| answer.body))?,
+            None => Value::Null,
         };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let firmware = firmware.map(|body| text(&body["FirmwareVersion"])).unwrap_or_default();
-        let quirks = Quirks::of(kind, &text(&body["Model"]), &firmware);
-        Ok(Service { system, manager, chassis, quirks })
+        let quirks = Quirks::of(
+            kind,
+            &vendor(&client.root, &body),
+            &text(&body["Model"]),
+            &text(&manager_body["FirmwareVersion"]),
+        );
+        Ok(Service { system, manager, chassis, quirks, system_body: body, manager_body })
     }
 }
 
@@ -55,39 +63,81 @@ pub(crate) fn link(value: &Value) -> Option<String> {
     value["@odata.id"].as_str().map(str::to_owned)
 }
 
-/// Members of one of the service root's collections.
-async fn members(client: &Client, collection: &str) -> Result<Vec<String>, Error> {
-    let Some(path) = link(&client.root[collection]) else {
-        return Err(Error::unsupported(format!("show its {collection}"), "the service root does not name them"));
-    };
-    let body = client.get(&path, &format!("list {collection}")).await?.body;
-    Ok(body["Members"].as_array().into_iter().flatten().filter_map(link).collect())
+/// Where a list of links leads.
+pub(crate) fn linked(links: &Value) -> Vec<String> {
+    links.as_array().into_iter().flatten().take(MOST).filter_map(link).collect()
 }
 
-async fn choose(client: &Client, systems: &[String], wanted: Option<&str>) -> Result<String, Error> {
-    match (systems, wanted) {
-        ([], _) => Err(Error::unsupported("show its system", "it lists none")),
-        ([only], None) => Ok(only.clone()),
-        (_, None) => {
-            let known: Vec<_> = systems.iter().map(|path| plain(path.rsplit('/').next().unwrap_or(path))).collect();
-            Err(Error::Input {
-                message: format!("{} answers for several systems: {}", client.endpoint(), known.join(", ")),
-                help: Some("say which: bmc.system = \"...\" in nodes.toml".to_owned()),
-            })
+/// Whose BMC it is: the service root says it, or the name of its OEM part, or the system.
+fn vendor(root: &Value, system: &Value) -> String {
+    let oem = || root["Oem"].as_object()?.keys().find(|key| !key.contains('@')).cloned();
+    let said = |value: &Value| value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    said(&root["Vendor"]).or_else(oem).or_else(|| said(&system["Manufacturer"])).unwrap_or_default()
+}
+
+/// What the system links to; else all members of one of the service root's collections.
+async fn related(client: &Client, links: &Value, collection: &str) -> Result<Vec<String>, Error> {
+    let found = linked(links);
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let Some(path) = link(&client.root[collection]) else { return Ok(Vec::new()) };
+    let listed = client.get(&path, &format!("list its {}", collection.to_lowercase())).await;
+    Ok(linked(&bearable(listed.map(|answer| answer.body))?["Members"]))
+}
+
+/// `Null` for what a BMC refuses to show, and can be done without.
+fn bearable(read: Result<Value, Error>) -> Result<Value, Error> {
+    match read {
+        Err(error) if error.kind() == Kind::Refused => Ok(Value::Null),
+        result => result,
+    }
+}
+
+async fn choose(client: &Client, systems: &[String], wanted: Option<&str>) -> Result<(String, Value), Error> {
+    const WHAT: &str = "read the system";
+    let id = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    let chosen = match (systems, wanted) {
+        ([], _) => return Err(Error::unsupported("show its system", "it lists none")),
+        ([only], None) => Some(only),
+        (_, None) => None,
+        (_, Some(wanted)) => systems.iter().find(|path| id(path) == wanted),
+    };
+    if let Some(path) = chosen {
+        return Ok((path.clone(), client.get(path, WHAT).await?.body));
+    }
+    let known: Vec<_> = systems.iter().map(|path| plain(&id(path))).collect();
+    let Some(wanted) = wanted else {
+        return Err(Error::Input {
+            message: format!("{} answers for several systems: {}", client.endpoint(), known.join(", ")),
+            help: Some("say which: bmc.system = \"...\" in nodes.toml".to_owned()),
+        });
+    };
+    for path in systems {
+        let body = bearable(client.get(path, WHAT).await.map(|answer| answer.body))?;
+        let is = |key: &str| body[key].as_str().is_some_and(|has| has.eq_ignore_ascii_case(wanted));
+        if ["Id", "UUID", "Name", "HostName"].into_iter().any(is) {
+            return Ok((path.clone(), body));
         }
-        (_, Some(wanted)) => {
-            for path in systems {
-                if path.rsplit('/').next() == Some(wanted) {
-                    return Ok(path.clone());
-                }
-            }
-            for path in systems {
-                let body = client.get(path, "read the system").await?.body;
-                if ["Id", "UUID", "Name"].iter().any(|key| body[*key].as_str() == Some(wanted)) {
-                    return Ok(path.clone());
-                }
-            }
-            Err(Error::input(format!("{} has no system '{}'", client.endpoint(), plain(wanted))))
-        }
+    }
+    Err(Error::Input {
+        message: format!("{} has no system '{}'", client.endpoint(), plain(wanted)),
+        help: Some(format!("it has {}", known.join(", "))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_vendor_is_what_the_root_says_then_the_oem_part_then_the_manufacturer() {
+        let system = json!({ "Manufacturer": "Dell Inc." });
+        assert_eq!(vendor(&json!({ "Vendor": "AMI", "Oem": { "Hpe": {} } }), &system), "AMI");
+        assert_eq!(vendor(&json!({ "Oem": { "Hpe": {} } }), &system), "Hpe");
+        assert_eq!(vendor(&json!({ "Vendor": " " }), &system), "Dell Inc.");
+        assert_eq!(vendor(&json!([]), &json!(null)), "");
     }
 }

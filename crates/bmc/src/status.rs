@@ -1,10 +1,11 @@
 //! How a machine is: power, health, what it boots next, what it is.
+//!
+//! In: the bodies of its ComputerSystem and its Manager. Out: [`Status`]. Invariant: every text is plain.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::boot::BootOverride;
-use crate::error::Error;
 use crate::machine::Talk;
 use crate::plain::plain;
 
@@ -34,28 +35,15 @@ pub struct Status {
     pub first_seen: bool,
 }
 
-/// Reads it.
-pub(crate) async fn read(talk: &Talk<'_>) -> Result<Status, Error> {
-    let system = talk.client.get(&talk.service.system, "read the system").await?.body;
-    let firmware = match &talk.service.manager {
-        Some(manager) => talk.client.find(manager, "read the manager").await?.map(|answer| answer.body),
-        None => None,
-    };
+/// What was read when the machine was looked for, a moment ago.
+pub(crate) async fn read(talk: &Talk<'_>) -> Status {
     let (certificate, first_seen) = talk.client.certificate();
-    Ok(Status {
-        power: text(&system["PowerState"]),
-        health: text(&system["Status"]["HealthRollup"]).or_else(|| text(&system["Status"]["Health"])),
-        progress: text(&system["BootProgress"]["LastState"]),
-        boot: BootOverride::of(&system),
-        manufacturer: text(&system["Manufacturer"]),
-        model: text(&system["Model"]),
-        serial: text(&system["SerialNumber"]),
-        bios: text(&system["BiosVersion"]),
-        firmware: firmware.and_then(|body| text(&body["FirmwareVersion"])),
+    Status {
         authentication: talk.client.authentication().await.to_owned(),
         certificate: certificate.map(|fingerprint| fingerprint.to_string()),
         first_seen,
-    })
+        ..Status::of(&talk.service.system_body, &talk.service.manager_body)
+    }
 }
 
 /// A text that says something.
@@ -64,6 +52,21 @@ pub(crate) fn text(value: &Value) -> Option<String> {
 }
 
 impl Status {
+    pub(crate) fn of(system: &Value, manager: &Value) -> Self {
+        Status {
+            power: text(&system["PowerState"]),
+            health: text(&system["Status"]["HealthRollup"]).or_else(|| text(&system["Status"]["Health"])),
+            progress: text(&system["BootProgress"]["LastState"]).filter(|progress| progress != "None"),
+            boot: BootOverride::of(system),
+            manufacturer: text(&system["Manufacturer"]),
+            model: text(&system["Model"]),
+            serial: text(&system["SerialNumber"]),
+            bios: text(&system["BiosVersion"]),
+            firmware: text(&manager["FirmwareVersion"]),
+            ..Status::default()
+        }
+    }
+
     pub(crate) fn summary(&self) -> String {
         let mut line = self.power.as_deref().unwrap_or("power unknown").to_lowercase();
         if let Some(health) = &self.health {
@@ -86,7 +89,12 @@ impl Status {
             ("bios", self.bios.clone()),
             ("bmc", self.firmware.clone()),
             ("login", Some(self.authentication.clone())),
-            ("certificate", self.certificate.clone()),
+            (
+                "certificate",
+                self.certificate.as_ref().map(|pin| {
+                    self.first_seen.then(|| format!("{pin} (seen for the first time)")).unwrap_or_else(|| pin.clone())
+                }),
+            ),
         ] {
             if let Some(value) = value {
                 lines += &format!("{name:<12} {value}\n");

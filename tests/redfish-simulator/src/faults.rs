@@ -44,6 +44,8 @@ pub enum Fault {
     SilentOverrideIgnored,
     /// `Once` is still there after the boot that it was for.
     OverrideNeverConsumed,
+    /// The override reads back right, and is gone before the boot that it was for: the machine boots by its order.
+    OverrideLostInPost,
     /// 412 for every `If-Match` but `*`.
     PreconditionFailed,
     /// ETags are sent as weak ones, and accepted only without the `W/`.
@@ -67,6 +69,8 @@ pub enum Fault {
     Bios501,
     /// Pending BIOS settings are gone after the reset, and not applied.
     BiosSilentRevert,
+    /// As before, and `@Redfish.Settings` says afterwards which attributes were refused, and why.
+    BiosRefusedInPost,
     /// PATCH of BIOS settings is answered 200, and nothing is pending.
     BiosWriteIgnored,
     /// PATCH of the boot order (`BootOrder`, `FixedBootOrder`) is answered 200, and nothing changes.
@@ -123,6 +127,7 @@ impl Fault {
             ("once-stays-continuous", Fault::OnceStaysContinuous),
             ("silent-override-ignored", Fault::SilentOverrideIgnored),
             ("override-never-consumed", Fault::OverrideNeverConsumed),
+            ("override-lost-in-post", Fault::OverrideLostInPost),
             ("precondition-failed", Fault::PreconditionFailed),
             ("weak-etags", Fault::WeakEtags),
             ("strong-etags-want-weak", Fault::StrongEtagsWantWeak),
@@ -134,6 +139,7 @@ impl Fault {
             ("bios-absent", Fault::BiosAbsent),
             ("bios-501", Fault::Bios501),
             ("bios-silent-revert", Fault::BiosSilentRevert),
+            ("bios-refused-in-post", Fault::BiosRefusedInPost),
             ("bios-write-ignored", Fault::BiosWriteIgnored),
             ("order-ignored", Fault::OrderIgnored),
             ("slow", Fault::Slow(Duration::from_secs(2))),

@@ -15,6 +15,7 @@ mod server;
 mod service;
 mod simulator;
 mod state;
+pub mod sum;
 mod task;
 mod tls;
 mod tree;

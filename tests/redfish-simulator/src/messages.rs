@@ -48,7 +48,7 @@ impl Message {
     pub(crate) fn general() -> Message {
         Message::base(
             "GeneralError",
-            "A general error has occurred. See Resolution for information on how to resolve the error, or @Message.ExtendedInfo if Resolution is not provided.",
+            "A general error has occurred.  See Resolution for information on how to resolve the error, or @Message.ExtendedInfo if Resolution is not provided.",
             &[],
             "Critical",
             "None.",
@@ -189,7 +189,7 @@ impl Message {
     pub(crate) fn not_found(uri: &str) -> Message {
         Message::base(
             "ResourceMissingAtURI",
-            "The resource at the URI %1 was not found.",
+            "The resource at the URI '%1' was not found.",
             &[uri],
             "Critical",
             "Place a valid resource at the URI or correct the URI and resubmit the request.",
@@ -239,7 +239,7 @@ impl Message {
     pub(crate) fn password_change(account: &str) -> Message {
         Message::base(
             "PasswordChangeRequired",
-            "The password provided for this account must be changed before access is granted. PATCH the Password property for this account located at the target URI '%1' to complete this process.",
+            "The password provided for this account must be changed before access is granted.  PATCH the Password property for this account located at the target URI '%1' to complete this process.",
             &[account],
             "Critical",
             "Change the password for this account using a PATCH to the Password property at the URI provided.",
@@ -289,7 +289,7 @@ impl Message {
     pub(crate) fn unavailable(seconds: u64) -> Message {
         Message::base(
             "ServiceTemporarilyUnavailable",
-            "The service is temporarily unavailable. Retry in %1 seconds.",
+            "The service is temporarily unavailable.  Retry in %1 seconds.",
             &[&seconds.to_string()],
             "Critical",
             "Wait for the indicated retry duration and retry the operation.",
@@ -319,7 +319,7 @@ impl Message {
     pub(crate) fn media_type() -> Message {
         Message::base(
             "UnrecognizedRequestBody",
-            "The service detected a malformed or unrecognized request body that it was unable to interpret.",
+            "The service detected a malformed request body that it was unable to interpret.",
             &[],
             "Warning",
             "Correct the request body and resubmit the request if it failed.",

@@ -34,7 +34,8 @@ impl Place {
         if let Some(id) = path.strip_prefix(&format!("{SESSIONS}/")) {
             return Some(Place::Session(id.into()));
         }
-        if let Some(rest) = path.strip_prefix(&format!("{}/", model.media_path())) {
+        let media = format!("{}/", model.media_path());
+        if let Some(rest) = path.strip_prefix(&media).filter(|_| !model.cfg_cd) {
             let (slot, action) = rest.split_once("/Actions/")?;
             return match action {
                 "VirtualMedia.InsertMedia" => Some(Place::Insert(slot.into())),

@@ -89,8 +89,16 @@ impl Machine {
 
 fn boot(model: &Model, state: &mut State, faults: &Active) {
     let pending = if state.bios_scheduled { std::mem::take(&mut state.bios_pending) } else { BTreeMap::new() };
-    if !faults.is(&Fault::BiosSilentRevert) {
+    if faults.is(&Fault::BiosRefusedInPost) {
+        state.bios_refused = pending.into_keys().collect();
+    } else if !faults.is(&Fault::BiosSilentRevert) {
+        state.bios_refused.clear();
         state.bios.extend(pending);
+    }
+    if faults.is(&Fault::OverrideLostInPost) {
+        state.boot.enabled = "Disabled".into();
+        state.boot.target = "None".into();
+        state.boot.mode = "Legacy".into();
     }
     let target = match state.boot.enabled.as_str() {
         "Disabled" => first_of_order(state),

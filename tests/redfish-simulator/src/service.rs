@@ -28,6 +28,8 @@ pub(crate) struct Service {
     pub(crate) machine: Machine,
     pub(crate) tasks: Tasks,
     pub(crate) requests: Vec<Recorded>,
+    told: usize,
+    pub(crate) on_boot: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl Service {
@@ -40,6 +42,8 @@ impl Service {
             machine: Machine::default(),
             tasks: Tasks::default(),
             requests: Vec::new(),
+            told: 0,
+            on_boot: None,
             model,
         }
     }
@@ -49,13 +53,26 @@ impl Service {
         self.people.settle(now);
         self.run_tasks(now);
         self.machine.settle(&self.model, &mut self.state, &self.faults, now);
+        self.tell_boots();
+    }
+
+    /// Whoever listens hears of each boot once.
+    pub(crate) fn tell_boots(&mut self) {
+        while self.told < self.state.boots.len() {
+            self.told += 1;
+            if let Some(hear) = self.on_boot.as_mut() {
+                hear();
+            }
+        }
     }
 
     pub(crate) fn answer(&mut self, request: &Request, now: Instant) -> Reply {
         self.faults.method.clone_from(&request.method);
         self.faults.path.clone_from(&request.path);
         self.settle(now);
-        let mut reply = match self.judge(request, now) {
+        let judged = self.judge(request, now);
+        self.tell_boots();
+        let mut reply = match judged {
             Ok(reply) | Err(reply) => reply,
         };
         if reply.is_good() && !reply.body.is_empty() {
@@ -170,7 +187,10 @@ impl Service {
                     "Retry the operation when the system is not in POST.",
                 )],
             ),
-            _ => Reply::error(503, &[Message::unavailable(1)]).with("Retry-After", "1"),
+            _ => {
+                let seconds = self.model.retry_after;
+                Reply::error(503, &[Message::unavailable(seconds)]).with("Retry-After", seconds.to_string())
+            }
         }
     }
 

@@ -1,14 +1,16 @@
 //! The handle that tests hold: starts and stops the service, switches faults, shows what is and what was asked.
 //!
 //! Input: a model; output: an address with a BMC behind it. Invariant: nothing of it is left when the handle is dropped; stopping keeps the
-//! machine's state, so that a start on the same port goes on with it.
+//! machine's state, so that a start on the same port goes on with it. The service has threads of its own: a test that blocks its thread, with
+//! a child process say, is answered all the same.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::faults::{Fault, Scope};
@@ -31,18 +33,30 @@ impl Simulator {
     /// On a free port of 127.0.0.1.
     ///
     /// # Panics
-    /// Where there is no loopback, or outside of a tokio runtime.
+    /// Where there is no loopback.
     pub async fn start(model: Model) -> Simulator {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        Simulator::bind(address, model).await.expect("the loopback has a free port")
+        Simulator::start_blocking(model)
     }
 
     pub async fn bind(address: SocketAddr, model: Model) -> io::Result<Simulator> {
+        Simulator::bind_blocking(address, model)
+    }
+
+    /// As [`Simulator::start`], for tests without a runtime.
+    ///
+    /// # Panics
+    /// Where there is no loopback.
+    pub fn start_blocking(model: Model) -> Simulator {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Simulator::bind_blocking(address, model).expect("the loopback has a free port")
+    }
+
+    pub fn bind_blocking(address: SocketAddr, model: Model) -> io::Result<Simulator> {
         let listener = listen(address)?;
         let address = listener.local_addr()?;
         let (user, password) = (model.user.clone(), model.password.clone());
         let shared = Arc::new(Shared::new(Service::new(model), Identity::new(address.ip())));
-        let task = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        let task = runtime().spawn(server::serve(listener, Arc::clone(&shared)));
         Ok(Simulator { shared, address, user, password, task: Some(task) })
     }
 
@@ -102,6 +116,11 @@ impl Simulator {
         self.shared.with(|service| change(&mut service.state));
     }
 
+    /// Calls `hear` once for each boot of the machine, as soon as a request or a look at the state brings it to light.
+    pub fn on_boot(&self, hear: impl FnMut() + Send + 'static) {
+        self.shared.with(|service| service.on_boot = Some(Box::new(hear)));
+    }
+
     pub fn requests(&self) -> Vec<Recorded> {
         self.shared.with(|service| service.requests.clone())
     }
@@ -120,18 +139,20 @@ impl Simulator {
     }
 
     /// Unreachable: the port is closed, all connections end.
-    pub async fn stop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-            let _ = task.await;
+    pub fn stop(&mut self) {
+        let Some(task) = self.task.take() else { return };
+        task.abort();
+        let begin = Instant::now();
+        while !task.is_finished() && begin.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_micros(200));
         }
     }
 
     /// Reachable again at the same address.
-    pub async fn start_again(&mut self) -> io::Result<()> {
+    pub fn start_again(&mut self) -> io::Result<()> {
         if self.task.is_none() {
             let listener = listen(self.address)?;
-            self.task = Some(tokio::spawn(server::serve(listener, Arc::clone(&self.shared))));
+            self.task = Some(runtime().spawn(server::serve(listener, Arc::clone(&self.shared))));
         }
         Ok(())
     }
@@ -139,13 +160,21 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
+        self.stop();
     }
 }
 
+/// One for all simulators of a process.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).thread_name("simulator").enable_all().build().expect("threads can be started")
+    })
+}
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let _guard = runtime().enter();
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

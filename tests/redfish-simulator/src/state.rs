@@ -85,6 +85,8 @@ pub struct State {
     pub bios_pending: BTreeMap<String, Value>,
     /// Whether it really does: Dell's applies only what came with an apply time.
     pub bios_scheduled: bool,
+    /// Attributes that the last boot refused, with `Fault::BiosRefusedInPost`.
+    pub bios_refused: Vec<String>,
     pub media: BTreeMap<String, Medium>,
     pub cfg_cd: CfgCd,
     pub sessions: Vec<Session>,
@@ -113,6 +115,7 @@ impl State {
             bios: model.attributes.iter().map(|one| (one.name.clone(), one.value.clone())).collect(),
             bios_pending: BTreeMap::new(),
             bios_scheduled: true,
+            bios_refused: Vec::new(),
             media: media.into_iter().collect(),
             cfg_cd: CfgCd::default(),
             sessions: Vec::new(),

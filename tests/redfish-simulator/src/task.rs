@@ -36,7 +36,9 @@ impl Service {
         let due = now + self.model.task_time;
         self.tasks.list.push(Task { id: id.clone(), due, write: Some((place, body)), outcome: None });
         let view = self.task_view(&format!("{TASKS}/{id}")).unwrap_or_default();
-        Reply::json(202, &view).with("Location", format!("{MONITORS}/{id}")).with("Retry-After", "1")
+        Reply::json(202, &view)
+            .with("Location", format!("{MONITORS}/{id}"))
+            .with("Retry-After", self.model.retry_after.to_string())
     }
 
     pub(crate) fn run_tasks(&mut self, now: Instant) {
@@ -62,7 +64,11 @@ impl Service {
             Some(outcome) => Some(outcome.clone()),
             None => {
                 let view = self.task_view(&format!("{TASKS}/{id}"))?;
-                Some(Reply::json(202, &view).with("Location", path).with("Retry-After", "1"))
+                Some(
+                    Reply::json(202, &view)
+                        .with("Location", path)
+                        .with("Retry-After", self.model.retry_after.to_string()),
+                )
             }
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::account::{ACCOUNTS, SESSIONS, session_view};
 use crate::etag;
 use crate::faults::Fault;
+use crate::messages::Message;
 use crate::model::Vendor;
 use crate::service::Service;
 use crate::tree::{collection, link, merge};
@@ -40,6 +41,9 @@ impl Service {
         if let Some(found) = self.people_view(path).or_else(|| self.task_view(path)) {
             return Some(found);
         }
+        if model.cfg_cd && path.starts_with(&model.media_path()) && path != model.cfg_cd_path() {
+            return self.mounted_view(path);
+        }
         let mut resource = self.tree.get(path)?.clone();
         if path == model.system_path() {
             self.fill_system(&mut resource);
@@ -52,19 +56,17 @@ impl Service {
                 "SettingsObject": link(&self.settings_path()),
                 "SupportedApplyTimes": ["OnReset"],
             });
+            let refused = self.state.bios_refused.iter().map(|name| Message::not_writable(name).extended());
+            let refused: Vec<Value> = refused.collect();
+            if !refused.is_empty() {
+                resource["@Redfish.Settings"]["Messages"] = json!(refused);
+            }
         } else if path == model.cfg_cd_path() {
             let cd = &self.state.cfg_cd;
             merge(
                 &mut resource,
                 json!({"Host": cd.host, "Path": cd.path, "Username": cd.user, "Password": null, "Mounted": cd.mounted}),
             );
-        } else if path == format!("{}/VM1/CD1", model.manager_path()) {
-            let cd = &self.state.cfg_cd;
-            let connected = if cd.mounted { "URI" } else { "NotConnected" };
-            merge(&mut resource, json!({"Inserted": cd.mounted, "ConnectedVia": connected}));
-            if cd.mounted {
-                merge(&mut resource, json!({"Image": format!("{}{}", cd.host, cd.path), "ImageName": cd.path}));
-            }
         } else if let Some(slot) = path.strip_prefix(&format!("{}/", model.media_path())) {
             self.fill_medium(&mut resource, slot);
         }
@@ -193,6 +195,34 @@ impl Service {
                 "Password": null,
             }),
         );
+    }
+
+    /// Supermicro's collection, with a member while an image is mounted.
+    fn mounted_view(&self, path: &str) -> Option<Value> {
+        let cd = &self.state.cfg_cd;
+        let here = self.model.media_path();
+        let ids: Vec<String> = cd.mounted.then(|| "CD1".to_string()).into_iter().collect();
+        if path == here {
+            let mut resource = collection(path, "VirtualMedia", "Virtual Media Collection", &ids);
+            resource["Oem"] = json!({"Supermicro": {
+                "@odata.type": "#SmcVirtualMediaExtensions.v1_0_0.VirtualMediaCollection",
+                "VirtualMediaConfig": link(&self.model.cfg_cd_path()),
+            }});
+            return Some(resource);
+        }
+        (cd.mounted && path == format!("{here}/CD1")).then(|| {
+            json!({
+                "@odata.type": "#VirtualMedia.v1_5_0.VirtualMedia",
+                "@odata.id": path,
+                "Id": "CD1",
+                "Name": "Virtual Media",
+                "MediaTypes": ["CD", "DVD"],
+                "Image": format!("{}{}", cd.host, cd.path),
+                "ImageName": cd.path.rsplit('/').next(),
+                "ConnectedVia": "URI",
+                "Inserted": true,
+            })
+        })
     }
 
     /// Where the BIOS settings resource is.

@@ -15,9 +15,11 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<String>,
     pub(crate) location: Option<String>,
     pub(crate) retry_after: Option<String>,
-    /// `X-Auth-Token`, of a session that begins.
+    /// `X-Auth-Token`, of a session that begins. Marked as sensitive: no `Debug` shows it.
     pub(super) token: Option<HeaderValue>,
-    /// `Null` where there is no body, or none that is JSON.
+    /// Whether the request was made in a session.
+    pub(super) in_session: bool,
+    /// `Null` where there is no body, or none that can be read; a string where a failure's body is text.
     pub(crate) body: Value,
 }
 
@@ -32,6 +34,18 @@ impl Answer {
             || !self.status.is_success() && self.said().iter().any(Message::is_for_now)
     }
 
+    /// Whether a request was refused because of a licence, whatever the status is.
+    pub(crate) fn is_about_licence(&self) -> bool {
+        !self.status.is_success() && self.said().iter().any(Message::is_about_licence)
+    }
+
+    /// The account whose password must be changed before anything else, as the BMC says, also where the answer is a good one.
+    pub(super) fn password_change(&self, endpoint: &str) -> Option<Error> {
+        let said = self.said().into_iter().find(|message| message.is(&["PasswordChangeRequired"]))?;
+        let account = said.about.into_iter().find(|about| about.starts_with("/redfish"));
+        Some(Error::PasswordChange { endpoint: endpoint.to_owned(), account })
+    }
+
     /// The answer of a request that succeeded.
     ///
     /// # Errors
@@ -42,10 +56,15 @@ impl Answer {
         }
         let said = self.said();
         let what = what.to_owned();
-        if said.iter().any(Message::is_about_licence) {
+        if self.is_about_licence() {
             return Err(Error::Licence { what, said });
         }
+        if let Some(error) = self.password_change(endpoint) {
+            return Err(error);
+        }
         Err(match self.status {
+            // A session that has just begun proves that the password is right.
+            StatusCode::UNAUTHORIZED if self.in_session => Error::Forbidden { what, said },
             StatusCode::UNAUTHORIZED => Error::Credentials { endpoint: endpoint.to_owned(), said },
             StatusCode::FORBIDDEN => Error::Forbidden { what, said },
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {

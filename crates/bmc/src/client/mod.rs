@@ -1,19 +1,21 @@
 //! HTTP to one BMC: a session or basic authentication, a pinned certificate, ETags, patience while it is busy.
 //!
-//! In: paths below the BMC's root. Out: [`Answer`]s. Invariants: no request goes to another host or scheme, whatever links and redirects
-//! say; the password goes out only after the certificate was compared; a write whose answer was lost is not sent again, unless
-//! it may be sent any number of times.
+//! In: paths below the BMC's root. Out: [`Answer`]s. Invariants: no request goes to another host or scheme; the password goes out only
+//! after the certificate was compared; a write whose answer was lost is not sent again, unless it may be sent any number of times.
 
 mod answer;
+mod etag;
+mod failure;
 mod messages;
 mod session;
+mod task;
+mod wire;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
 use crate::credentials::Credentials;
@@ -25,22 +27,19 @@ use crate::trust::{Fingerprint, Pinned, Trust, client_config};
 pub(crate) use answer::Answer;
 pub use messages::Message;
 use session::Login;
+use wire::Request;
 
-/// Bytes of an answer: registries of BIOS attributes are megabytes.
-const LONGEST: usize = 16 << 20;
-/// Times that a reading is tried when the connection breaks.
+/// Times that a request is tried when the connection breaks.
 const TRIES: u32 = 3;
-/// Redirects that are followed, within the BMC.
-const REDIRECTS: usize = 3;
-/// Between two tries while the BMC is busy and does not say how long.
-const PAUSE: Duration = Duration::from_secs(5);
-/// At most, whatever it says.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two tries while the BMC is busy: as often as one looks, unless it says how long; and at most so many times that long.
+const LONGEST_PAUSE: u32 = 15;
 const ROOT: &str = "/redfish/v1/";
 
 /// A BMC that was reached and has accepted the credentials.
 pub(crate) struct Client {
     http: reqwest::Client,
+    /// The same, but each request has a connection of its own.
+    fresh: reqwest::Client,
     base: Url,
     endpoint: String,
     credentials: Credentials,
@@ -69,27 +68,11 @@ impl Client {
             Trust::Insecure => None,
         };
         let pinned = Pinned::new(expected, matches!(trust, Trust::Insecure));
-        let surroundings = |error: &dyn std::fmt::Display| Error::Surroundings(format!("the HTTP client: {error}"));
-        let tls = client_config(Arc::clone(&pinned)).map_err(|error| surroundings(&error))?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("provbuild/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(|attempt| {
-                let same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
-                if same && attempt.previous().len() <= REDIRECTS { attempt.follow() } else { attempt.stop() }
-            }))
-            .no_proxy()
-            .https_only(true)
-            .connect_timeout(patience.connect)
-            .timeout(patience.request)
-            .pool_max_idle_per_host(1)
-            .build()
-            .map_err(|error| surroundings(&error))?;
         let base = Url::parse(&format!("https://{}:{}/", endpoint.address, endpoint.port));
-        let base = base.map_err(|error| surroundings(&error))?;
         let mut client = Client {
-            http,
-            base,
+            http: http(&pinned, &patience, 1)?,
+            fresh: http(&pinned, &patience, 0)?,
+            base: base.map_err(|error| Error::Surroundings(error.to_string()))?,
             endpoint: name,
             credentials,
             login: tokio::sync::Mutex::new(Login::None),
@@ -99,11 +82,29 @@ impl Client {
             root: Value::Null,
         };
         // The root is for everybody: whoever answers shows his certificate before he is told the password.
-        let root = client.get(ROOT, "read the service root").await?;
+        let root = client.ask(ROOT).await?;
         client.keep_certificate(trust, expected).await?;
-        client.root = root.body;
-        client.log_in().await?;
-        Ok(client)
+        // Some firmware shows not even the root to strangers.
+        let hidden =
+            matches!(root.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && !root.is_about_licence();
+        if !hidden {
+            client.root = root.success(&client.endpoint, "read the service root")?.body;
+        }
+        match client.begin(hidden).await {
+            Ok(()) => Ok(client),
+            Err(error) => {
+                client.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(&mut self, hidden: bool) -> Result<(), Error> {
+        self.log_in().await?;
+        if hidden {
+            self.root = self.get(ROOT, "read the service root").await?.body;
+        }
+        Ok(())
     }
 
     async fn keep_certificate(&mut self, trust: &Trust, expected: Option<Fingerprint>) -> Result<(), Error> {
@@ -146,77 +147,76 @@ impl Client {
     pub(crate) async fn find(&self, path: &str, what: &str) -> Result<Option<Answer>, Error> {
         let answer = self.ask(path).await?;
         match answer.status {
-            StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
+            StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED
+                if !answer.is_about_licence() =>
+            {
+                Ok(None)
+            }
             _ => answer.success(&self.endpoint, what).map(Some),
         }
     }
 
     /// Reads, whatever the status is.
     pub(crate) async fn ask(&self, path: &str) -> Result<Answer, Error> {
-        let mut broken = 0;
-        loop {
-            match self.patiently(&Method::GET, path, None, None).await {
-                Err(Error::Cut { .. }) if broken + 1 < TRIES => broken += 1,
-                result => return result,
-            }
-        }
+        self.again(Request::new(&Method::GET, path)).await
     }
 
-    /// Changes properties of a resource: the ETag as the BMC gives it, then the other form, then none. Sent again when its answer
-    /// is lost: the second time changes nothing more.
+    /// Changes properties of a resource; the ETag as [`etag::forms`] has it. Sent again when its answer is lost: the second time changes
+    /// nothing more.
     pub(crate) async fn patch(&self, path: &str, body: &Value, what: &str) -> Result<Answer, Error> {
-        let mut refused = None;
-        let mut broken = 0;
         let mut etag = self.ask(path).await?.etag;
-        let mut forms = forms(etag.as_deref()).into_iter();
+        let mut forms = etag::forms(etag.as_deref()).into_iter();
         let mut form = forms.next().flatten();
+        let mut fresh = false;
         loop {
-            let answer = match self.patiently(&Method::PATCH, path, Some(body), form.as_deref()).await {
-                Err(Error::Cut { .. }) if broken + 1 < TRIES => {
-                    broken += 1;
-                    continue;
-                }
-                result => result?,
-            };
+            let request = Request { body: Some(body), if_match: form.as_deref(), ..Request::new(&Method::PATCH, path) };
+            let answer = self.again(request).await?;
             if !matches!(answer.status, StatusCode::PRECONDITION_FAILED | StatusCode::PRECONDITION_REQUIRED) {
                 return self.finished(answer, what).await?.success(&self.endpoint, what);
             }
-            let now = self.ask(path).await?.etag;
-            if now != etag && refused.is_none() {
-                // Somebody changed it in between: the new one, as it is given.
-                forms = self::forms(now.as_deref()).into_iter();
-                etag = now;
-                refused = Some(answer);
-                form = forms.next().flatten();
-                continue;
+            if !fresh {
+                fresh = true;
+                let now = self.ask(path).await?.etag;
+                if now != etag {
+                    // Somebody changed it in between: the new one, as it is given.
+                    forms = etag::forms(now.as_deref()).into_iter();
+                    etag = now;
+                }
             }
             match forms.next() {
                 Some(next) => form = next,
                 None => return answer.success(&self.endpoint, what),
             }
-            refused = Some(answer);
         }
     }
 
-    /// Calls an action. Sent once: see [`Error::Cut`].
+    /// Calls an action. Sent once: see [`Error::Cut`]. Never with an ETag: iDRAC refuses such ones.
     pub(crate) async fn post(&self, path: &str, body: &Value, what: &str) -> Result<Answer, Error> {
-        let answer = self.patiently(&Method::POST, path, Some(body), None).await?;
+        let answer = self.patiently(Request { body: Some(body), ..Request::new(&Method::POST, path) }).await?;
         self.finished(answer, what).await?.success(&self.endpoint, what)
     }
 
+    /// Sends a request that may be sent any number of times, until its answer is not cut. One that came too late is not asked for
+    /// again: that was waited for long enough.
+    async fn again(&self, request: Request<'_>) -> Result<Answer, Error> {
+        let mut tries = 1;
+        loop {
+            match self.patiently(request).await {
+                Err(Error::Cut { reason, .. }) if tries < TRIES && reason != failure::LATE => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
     /// Sends one request until the BMC is not busy any more. A session that has ended is begun anew, once.
-    async fn patiently(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-        if_match: Option<&str>,
-    ) -> Result<Answer, Error> {
+    async fn patiently(&self, request: Request<'_>) -> Result<Answer, Error> {
         let begun = Instant::now();
         let mut renewed = false;
         loop {
-            let answer = self.once(method, path, body, if_match).await?;
-            if answer.status == StatusCode::UNAUTHORIZED && !renewed && self.session_ended().await {
+            let login = self.login.lock().await.clone();
+            let answer = self.exchange(&login, request).await?;
+            let ended = answer.status == StatusCode::UNAUTHORIZED && !answer.is_about_licence();
+            if ended && !renewed && self.has_session().await {
                 renewed = true;
                 self.log_in().await?;
                 continue;
@@ -226,183 +226,40 @@ impl Client {
             }
             let waited = begun.elapsed();
             if waited >= self.patience.busy {
-                let said = answer
-                    .said()
-                    .first()
-                    .map_or_else(|| format!("status {}", answer.status.as_u16()), |m| m.text.clone());
+                let status = || format!("status {}", answer.status.as_u16());
+                let said = answer.said().first().map_or_else(status, |message| message.text.clone());
                 return Err(Error::Busy { endpoint: self.endpoint.clone(), seconds: waited.as_secs(), said });
             }
-            let asked = messages::retry_after(answer.retry_after.as_deref()).unwrap_or(PAUSE);
-            let pause = asked.clamp(self.patience.poll.min(PAUSE), LONGEST_PAUSE).min(self.patience.busy - waited);
+            let poll = self.patience.poll;
+            let asked = messages::retry_after(answer.retry_after.as_deref()).unwrap_or(poll);
+            let pause = asked.clamp(poll, poll * LONGEST_PAUSE).min(self.patience.busy - waited);
             tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Sends one request, and reads its answer.
-    async fn once(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-        if_match: Option<&str>,
-    ) -> Result<Answer, Error> {
-        let mut request = self.http.request(method.clone(), self.url(path)?);
-        request = self.login.lock().await.sign(request, &self.credentials);
-        if let Some(etag) = if_match.and_then(|etag| HeaderValue::from_str(etag).ok()) {
-            request = request.header(IF_MATCH, etag);
-        }
-        self.exchange(method, path, request, body).await
-    }
-
-    async fn exchange(
-        &self,
-        method: &Method,
-        path: &str,
-        mut request: RequestBuilder,
-        body: Option<&Value>,
-    ) -> Result<Answer, Error> {
-        request = request.header("OData-Version", "4.0").header("Accept", "application/json");
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
-        }
-        let name = || format!("{method} {path}");
-        let mut response = request.send().await.map_err(|error| self.failed(&error, name()))?;
-        let status = response.status();
-        let headers = response.headers();
-        let (etag, location, retry_after) = (text(headers, ETAG), text(headers, LOCATION), text(headers, RETRY_AFTER));
-        let token = headers.get(session::TOKEN).cloned();
-        let mut bytes = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if bytes.len() + chunk.len() <= LONGEST => bytes.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Err(self.nonsense(name(), format!("more than {} MiB", LONGEST >> 20))),
-                Ok(None) => break,
-                Err(error) => return Err(self.failed(&error, name())),
-            }
-        }
-        let body = match serde_json::from_slice(&bytes) {
-            Ok(body) => body,
-            // Only of an answer that gives something must it be sound.
-            Err(error) if status == StatusCode::OK && *method == Method::GET => {
-                return Err(self.nonsense(name(), format!("not JSON: {error}")));
-            }
-            Err(_) => Value::Null,
-        };
-        let etag = etag.or_else(|| body["@odata.etag"].as_str().map(str::to_owned));
-        Ok(Answer { status, etag, location, retry_after, token, body })
-    }
-
-    /// The path as a URL of this BMC.
-    fn url(&self, path: &str) -> Result<Url, Error> {
-        let url = self.base.join(path).ok().filter(|url| url.origin() == self.base.origin() && path.starts_with('/'));
-        url.ok_or_else(|| self.nonsense("a link".to_owned(), format!("it leads to '{}'", crate::plain(path))))
-    }
-
-    fn failed(&self, error: &reqwest::Error, request: String) -> Error {
-        let endpoint = self.endpoint.clone();
-        if let (Some(seen), Some(pinned)) = (self.pinned.refused(), self.pinned.expected()) {
-            return Error::CertificateChanged { endpoint, pinned, seen };
-        }
-        let reason = match error.is_timeout() {
-            true => "no answer in time".to_owned(),
-            false => root_cause(error),
-        };
-        if error.is_connect() {
-            Error::Unreachable { endpoint, reason }
-        } else {
-            Error::Cut { endpoint, request, reason }
         }
     }
 
     fn nonsense(&self, request: String, reason: String) -> Error {
         Error::Nonsense { endpoint: self.endpoint.clone(), request, reason }
     }
-
-    /// Follows a task to its end (DSP0266, "Asynchronous operations").
-    async fn finished(&self, answer: Answer, what: &str) -> Result<Answer, Error> {
-        if answer.status != StatusCode::ACCEPTED {
-            return Ok(answer);
-        }
-        let Some(monitor) = answer.location.clone() else { return Ok(answer) };
-        let begun = Instant::now();
-        loop {
-            let path = self.local(&monitor);
-            let now = self.ask(&path).await?;
-            let state = now.body["TaskState"].as_str().unwrap_or_default();
-            let failed = matches!(state, "Exception" | "Killed" | "Cancelled" | "Interrupted" | "Suspended");
-            if failed {
-                let mut said = now.said();
-                said.extend(messages::of_task(&now.body));
-                return Err(Error::Refused { what: what.to_owned(), status: now.status.as_u16(), said });
-            }
-            // A monitor that is gone has told all that it had to; what was done is read back anyway.
-            let gone = matches!(now.status, StatusCode::NOT_FOUND | StatusCode::GONE);
-            let runs =
-                now.status == StatusCode::ACCEPTED || matches!(state, "New" | "Starting" | "Running" | "Pending");
-            if gone {
-                return Ok(Answer { status: StatusCode::NO_CONTENT, ..now });
-            }
-            if !runs {
-                return Ok(now);
-            }
-            if begun.elapsed() >= self.patience.busy {
-                let said = format!("its task is {}", if state.is_empty() { "unfinished" } else { state });
-                return Err(Error::Busy { endpoint: self.endpoint.clone(), seconds: begun.elapsed().as_secs(), said });
-            }
-            tokio::time::sleep(self.patience.poll).await;
-        }
-    }
-
-    /// A link, which may be written with scheme and host.
-    fn local(&self, link: &str) -> String {
-        match self.base.join(link) {
-            Ok(url) if url.origin() == self.base.origin() => match url.query() {
-                Some(query) => format!("{}?{query}", url.path()),
-                None => url.path().to_owned(),
-            },
-            // Refused where it is used.
-            _ => link.to_owned(),
-        }
-    }
 }
 
-/// What is sent as `If-Match`, one after the other; `None` sends none.
-fn forms(etag: Option<&str>) -> Vec<Option<String>> {
-    let Some(etag) = etag.map(str::trim).filter(|etag| !etag.is_empty()) else { return vec![None] };
-    let other = match etag.strip_prefix("W/") {
-        Some(strong) => strong.to_owned(),
-        None => format!("W/{etag}"),
-    };
-    vec![Some(etag.to_owned()), Some(other), None]
-}
-
-fn text(headers: &HeaderMap, name: reqwest::header::HeaderName) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// The innermost reason, which is the one that a person can use; without the URL.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    crate::plain(&cause.to_string())
+fn http(pinned: &Arc<Pinned>, patience: &Patience, idle: usize) -> Result<reqwest::Client, Error> {
+    let surroundings = |error: &dyn std::fmt::Display| Error::Surroundings(format!("the HTTP client: {error}"));
+    let tls = client_config(Arc::clone(pinned)).map_err(|error| surroundings(&error))?;
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("provbuild/", env!("CARGO_PKG_VERSION")))
+        // Followed by `wire`, which knows what is written.
+        .redirect(Policy::none())
+        .no_proxy()
+        .https_only(true)
+        .connect_timeout(patience.connect)
+        .timeout(patience.request)
+        .pool_max_idle_per_host(idle)
+        .build()
+        .map_err(|error| surroundings(&error))
 }
 
 /// Runs what may wait for a file or a database.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Surroundings(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_etag_is_sent_as_given_then_in_its_other_form_then_not_at_all() {
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(forms(Some("W/\"a\"")), [some("W/\"a\""), some("\"a\""), None]);
-        assert_eq!(forms(Some("\"a\"")), [some("\"a\""), some("W/\"a\""), None]);
-        assert_eq!(forms(None), [None]);
-    }
 }

@@ -48,7 +48,6 @@ impl Model {
                 option("Boot0004", "Virtual CD", "PciRoot(0x0)/Pci(0x14,0x0)/USB(0x1,0x0)/CDROM(0x0)", "Cd"),
             ],
             fixed_boot_order: Vec::new(),
-            standard_media: true,
             cfg_cd: false,
             weak_etags: false,
             session_limit: 16,
@@ -56,6 +55,7 @@ impl Model {
             latency: Duration::ZERO,
             power_delay: Duration::ZERO,
             post: Duration::ZERO,
+            retry_after: 1,
             task_time: Duration::from_millis(20),
         }
     }

@@ -67,9 +67,7 @@ pub struct Model {
     pub boot_options: Vec<BootOption>,
     /// Supermicro's `FixedBootOrder`: empty if the service has none.
     pub fixed_boot_order: Vec<String>,
-    /// Virtual media is under the manager (`VirtualMedia`), by the actions of the standard.
-    pub standard_media: bool,
-    /// Supermicro's older way: `VM1/CfgCD`.
+    /// Virtual media by Supermicro's older way, `VM1/CfgCD`, instead of the standard's.
     pub cfg_cd: bool,
     /// ETags are sent as weak ones, and accepted so.
     pub weak_etags: bool,
@@ -81,6 +79,8 @@ pub struct Model {
     pub power_delay: Duration,
     /// How long the machine is in POST after a boot.
     pub post: Duration,
+    /// What `Retry-After` says, in seconds.
+    pub retry_after: u64,
     /// How long a task takes, with `Fault::TasksForWrites`.
     pub task_time: Duration,
 }
@@ -124,11 +124,12 @@ impl Model {
     }
 
     pub(crate) fn media_path(&self) -> String {
-        format!("{}/VirtualMedia", self.manager_path())
+        let name = if self.cfg_cd { "VM1" } else { "VirtualMedia" };
+        format!("{}/{name}", self.manager_path())
     }
 
     pub(crate) fn cfg_cd_path(&self) -> String {
-        format!("{}/VM1/CfgCD", self.manager_path())
+        format!("{}/CfgCD", self.media_path())
     }
 }
 

@@ -61,7 +61,6 @@ impl Model {
                 "UEFI Network:(B2/D0/F0) UEFI PXE IPv4 Intel(R) I210 Gigabit  Network Connection - AC1F6B6C5A76",
                 "UEFI AP:UEFI: Built-in EFI Shell",
             ]),
-            standard_media: false,
             cfg_cd: true,
             ..Model::generic()
         }

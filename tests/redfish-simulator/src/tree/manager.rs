@@ -2,7 +2,7 @@
 //!
 //! Input: the model; output: their resources. What is in a slot is in `view`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Tree, healthy, link};
 use crate::model::Model;
@@ -10,7 +10,7 @@ use crate::model::Model;
 pub(super) fn grow(tree: &mut Tree, model: &Model) {
     let path = model.manager_path();
     tree.collect("/redfish/v1/Managers", "Manager", "Managers", std::slice::from_ref(&model.manager));
-    let mut more = json!({
+    let more = json!({
         "ManagerType": "BMC",
         "UUID": "58893887-8974-2487-2389-841168418919",
         "Model": format!("{} BMC", model.manufacturer),
@@ -22,12 +22,6 @@ pub(super) fn grow(tree: &mut Tree, model: &Model) {
         "NetworkProtocol": link(&format!("{path}/NetworkProtocol")),
         "Links": {"ManagerForServers": [link(&model.system_path())], "ManagerForChassis": [link(&model.chassis_path())]},
     });
-    if model.cfg_cd {
-        more["Oem"] = json!({"Supermicro": {
-            "@odata.type": "#SmcManagerExtensions.v1_0_0.Manager",
-            "VM1": link(&format!("{path}/VM1")),
-        }});
-    }
     tree.put(&path, "Manager.v1_10_0", &model.manager, "Manager", more);
     network(tree, &path);
     protocols(tree, &path);
@@ -70,10 +64,11 @@ fn protocols(tree: &mut Tree, manager: &str) {
 
 fn media(tree: &mut Tree, model: &Model) {
     let path = model.media_path();
-    let slots: &[(&str, &[&str])] = match model.standard_media {
-        true => &[("CD1", &["CD", "DVD"]), ("USB1", &["USBStick"])],
-        false => &[],
-    };
+    if model.cfg_cd {
+        supermicro(tree, model);
+        return;
+    }
+    let slots: [(&str, &[&str]); 2] = [("CD1", &["CD", "DVD"]), ("USB1", &["USBStick"])];
     let ids: Vec<String> = slots.iter().map(|(id, _)| id.to_string()).collect();
     tree.collect(&path, "VirtualMedia", "Virtual Media", &ids);
     for (id, kinds) in slots {
@@ -92,49 +87,20 @@ fn media(tree: &mut Tree, model: &Model) {
             }),
         );
     }
-    if model.cfg_cd {
-        supermicro(tree, model);
-    }
 }
 
-/// X11: an image on a share, mounted by the BMC.
+/// X11: an image on a share, mounted by the BMC. The collection is at `VM1`, and `view` puts a member into it while an image is mounted.
 fn supermicro(tree: &mut Tree, model: &Model) {
-    let vm1 = format!("{}/VM1", model.manager_path());
     let path = model.cfg_cd_path();
-    let resource = |path: &str, kind: &str, id: &str, name: &str, more: Value| {
-        let mut resource = json!({"@odata.type": kind, "@odata.id": path, "Id": id, "Name": name});
-        super::merge(&mut resource, more);
-        (path.to_string(), resource)
-    };
-    let all = [
-        resource(
-            &vm1,
-            "#SmcVM.v1_0_0.SmcVM",
-            "VM1",
-            "Virtual Media",
-            json!({
-                "@odata.id": vm1,
-            "CD1": link(&format!("{vm1}/CD1")),
-            "Oem": {"Supermicro": {"VirtualMediaConfig": link(&path)}},
-            }),
-        ),
-        resource(
-            &format!("{vm1}/CD1"),
-            "#VirtualMedia.v1_5_0.VirtualMedia",
-            "CD1",
-            "Virtual Media",
-            json!({"MediaTypes": ["CD", "DVD"]}),
-        ),
-        resource(
-            &path,
-            "#SmcIsoConfig.v1_0_0.SmcIsoConfig",
-            "CfgCD",
-            "Iso Config",
-            json!({"Actions": {
-                "#IsoConfig.Mount": {"target": format!("{path}/Actions/IsoConfig.Mount")},
-                "#IsoConfig.UnMount": {"target": format!("{path}/Actions/IsoConfig.UnMount")},
-            }}),
-        ),
-    ];
-    tree.map.extend(all);
+    let resource = json!({
+        "@odata.type": "#SmcIsoConfig.v1_0_0.SmcIsoConfig",
+        "@odata.id": path,
+        "Id": "CfgCD",
+        "Name": "Iso Config",
+        "Actions": {
+            "#IsoConfig.Mount": {"target": format!("{path}/Actions/IsoConfig.Mount")},
+            "#IsoConfig.UnMount": {"target": format!("{path}/Actions/IsoConfig.UnMount")},
+        },
+    });
+    tree.map.insert(path, resource);
 }

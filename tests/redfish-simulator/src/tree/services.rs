@@ -146,6 +146,8 @@ fn registries(tree: &mut Tree, model: &Model) {
             "Location": [{"Language": "en", "Uri": uri}],
         }),
     );
+    // Not the id in the URI, but one of letters and digits.
+    let system_id: String = model.system.chars().filter(char::is_ascii_alphanumeric).collect();
     let attributes: Vec<Value> = model.attributes.iter().map(|one| one.registered()).collect();
     tree.map.insert(
         uri,
@@ -156,7 +158,7 @@ fn registries(tree: &mut Tree, model: &Model) {
             "Language": "en",
             "OwningEntity": model.manufacturer,
             "RegistryVersion": "1.0.0",
-            "SupportedSystems": [{"ProductName": model.product, "SystemId": model.system, "FirmwareVersion": model.bios_version}],
+            "SupportedSystems": [{"ProductName": model.product, "SystemId": system_id, "FirmwareVersion": model.bios_version}],
             "RegistryEntries": {"Attributes": attributes},
         }),
     );

@@ -78,6 +78,16 @@ async fn an_override_can_stay_after_the_boot() {
     assert_eq!(plain.get(SYSTEM).await.body["Boot"]["BootSourceOverrideEnabled"], "Once");
 }
 
+#[tokio::test]
+async fn an_override_can_be_lost_before_its_boot() {
+    let (bmc, plain, model) = faulty(Fault::OverrideLostInPost).await;
+    plain.patch(SYSTEM, once_pxe()).await;
+    assert_eq!(plain.get(SYSTEM).await.body["Boot"]["BootSourceOverrideTarget"], "Pxe");
+    plain.reset(&model, "PowerCycle").await;
+    assert_eq!(bmc.state().boots[0].target, "Boot0001");
+    assert_eq!(bmc.state().boot.mode, "Legacy");
+}
+
 /// Status of a PATCH with the tag as it was sent, with the other form, with `*` and without.
 async fn with_tags(fault: Fault) -> [u16; 4] {
     let (_bmc, plain, _) = faulty(fault).await;
@@ -186,13 +196,19 @@ async fn the_bios_can_be_elsewhere_absent_or_not_implemented() {
 }
 
 #[tokio::test]
-async fn bios_settings_can_be_lost_in_two_ways() {
+async fn bios_settings_can_be_lost_in_three_ways() {
     let quiet = || json!({"Attributes": {"QuietBoot": false}});
     let (bmc, plain, model) = faulty(Fault::BiosSilentRevert).await;
     plain.patch(SETTINGS, quiet()).await;
     assert_eq!(plain.get(SETTINGS).await.body["Attributes"]["QuietBoot"], false);
     plain.reset(&model, "ForceRestart").await;
     assert_eq!((&bmc.state().bios["QuietBoot"], bmc.state().bios_pending.len()), (&json!(true), 0));
+    let (bmc, plain, model) = faulty(Fault::BiosRefusedInPost).await;
+    plain.patch(SETTINGS, quiet()).await;
+    plain.reset(&model, "ForceRestart").await;
+    assert_eq!(bmc.state().bios["QuietBoot"], true);
+    let message = &plain.get(BIOS).await.body["@Redfish.Settings"]["Messages"][0];
+    assert_eq!(message["MessageArgs"], json!(["QuietBoot"]));
     let (bmc, plain, _) = faulty(Fault::BiosWriteIgnored).await;
     assert_eq!(plain.patch(SETTINGS, quiet()).await.status, 200);
     assert!(bmc.state().bios_pending.is_empty());

@@ -134,3 +134,16 @@ async fn an_old_etag_is_refused() {
     assert_eq!(plain.send("PATCH", SYSTEM, &with, Some(&json!({"AssetTag": "b"}))).await.unwrap().status, 412);
     assert_eq!(plain.get(SYSTEM).await.body["AssetTag"], "a");
 }
+
+#[tokio::test]
+async fn a_boot_is_told_once() {
+    let (bmc, plain, model) = started(Model::generic()).await;
+    let heard = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = std::sync::Arc::clone(&heard);
+    bmc.on_boot(move || {
+        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    });
+    plain.reset(&model, "ForceRestart").await;
+    plain.get(SYSTEM).await;
+    assert_eq!(heard.load(std::sync::atomic::Ordering::SeqCst), 1);
+}

@@ -12,9 +12,9 @@ use super::client::{Plain, started};
 async fn a_stopped_bmc_is_unreachable_and_comes_back_with_its_state() {
     let (mut bmc, plain, _) = started(Model::generic()).await;
     plain.patch("/redfish/v1/Systems/437XR1138R2", json!({"AssetTag": "kept"})).await;
-    bmc.stop().await;
+    bmc.stop();
     assert!(plain.send("GET", "/redfish", &[], None).await.is_err());
-    bmc.start_again().await.unwrap();
+    bmc.start_again().unwrap();
     assert_eq!(plain.get("/redfish/v1/Systems/437XR1138R2").await.body["AssetTag"], "kept");
 }
 
@@ -23,9 +23,19 @@ async fn a_dropped_bmc_leaves_its_port() {
     let (bmc, plain, model) = started(Model::generic()).await;
     let address = bmc.address();
     drop(bmc);
-    tokio::task::yield_now().await;
     assert!(plain.send("GET", "/redfish", &[], None).await.is_err());
     Simulator::bind(address, model).await.unwrap();
+}
+
+/// A child process that is waited for must not starve the service.
+#[tokio::test]
+async fn a_blocked_test_is_answered() {
+    let (_bmc, plain, _) = started(Model::generic()).await;
+    let asked = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { plain.get("/redfish").await.status })
+    });
+    assert_eq!(asked.join().unwrap(), 200);
 }
 
 #[tokio::test]

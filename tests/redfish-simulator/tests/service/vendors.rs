@@ -59,7 +59,13 @@ async fn x11_mounts_an_image_from_a_share() {
     assert_eq!(plain.get("/redfish/v1/Managers/1/VM1/CD1").await.body["Inserted"], true);
     assert_eq!(plain.post(&format!("{cd}/Actions/IsoConfig.UnMount"), json!({})).await.status, 200);
     assert!(!bmc.state().cfg_cd.mounted);
-    assert_eq!(plain.get("/redfish/v1/Managers/1/VirtualMedia").await.body["Members@odata.count"], 0);
+    let collection =
+        plain.get("/redfish/v1/Managers/1").await.body["VirtualMedia"]["@odata.id"].as_str().unwrap().to_string();
+    let collection = plain.get(&collection).await.body;
+    assert_eq!(
+        (&collection["Members"], &collection["Oem"]["Supermicro"]["VirtualMediaConfig"]["@odata.id"]),
+        (&json!([]), &json!(cd))
+    );
 }
 
 #[tokio::test]

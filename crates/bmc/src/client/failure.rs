@@ -1,0 +1,104 @@
+//! Why no answer came: the innermost reason, in words that a person can use.
+//!
+//! In: an error of the HTTP client. Out: an [`Error`]. Invariant: no URL and no header is in it.
+
+use std::error::Error as _;
+
+use rustls::{AlertDescription, PeerIncompatible};
+
+use crate::error::Error;
+
+/// The reason of a request that took too long.
+pub(super) const LATE: &str = "no answer in time";
+
+pub(super) fn failure(error: &reqwest::Error, endpoint: String, request: String) -> Error {
+    if error.is_timeout() {
+        return match error.is_connect() {
+            true => Error::Unreachable { endpoint, reason: LATE.to_owned() },
+            false => Error::Cut { endpoint, request, reason: LATE.to_owned() },
+        };
+    }
+    if let Some((reason, help)) = tls_of(error).and_then(explain) {
+        return Error::NoTls { endpoint, reason, help: help.to_owned() };
+    }
+    let reason = root_cause(error);
+    match error.is_connect() {
+        true => Error::Unreachable { endpoint, reason },
+        false => Error::Cut { endpoint, request, reason },
+    }
+}
+
+/// What the TLS library said, wherever it is in the chain.
+fn tls_of(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause = error.source();
+    while let Some(now) = cause {
+        if let Some(tls) = now.downcast_ref() {
+            return Some(tls);
+        }
+        // The source of an I/O error is what its inner error comes from, not that itself.
+        cause = match now.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => now.source(),
+        };
+    }
+    None
+}
+
+/// What is wrong with a BMC's TLS, and what to do.
+fn explain(error: &rustls::Error) -> Option<(String, &'static str)> {
+    const OLD: &str = "update the BMC's firmware, or allow TLS 1.2 in its settings";
+    const CERTIFICATE: &str =
+        "let the BMC make a new certificate (X.509 version 3; RSA with 2048 bits or more, or ECDSA), or upload one";
+    Some(match error {
+        rustls::Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        )
+        | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            ("it speaks only a TLS older than 1.2".to_owned(), OLD)
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity)
+        | rustls::Error::PeerIncompatible(_) => {
+            ("it has no cipher of TLS 1.2 or 1.3 in common with us".to_owned(), OLD)
+        }
+        rustls::Error::InvalidCertificate(why) => {
+            (format!("its certificate cannot be used ({})", crate::plain(&format!("{why:?}"))), CERTIFICATE)
+        }
+        rustls::Error::InvalidMessage(_) => {
+            ("what listens there speaks no TLS".to_owned(), "is the port right? Redfish's is 443")
+        }
+        _ => return None,
+    })
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    crate::plain(&cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_tls_is_said_in_words() {
+        for (error, words) in [
+            (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), "it speaks only a TLS older than 1.2"),
+            (
+                rustls::Error::InvalidCertificate(CertificateError::BadEncoding),
+                "its certificate cannot be used (BadEncoding)",
+            ),
+            (
+                rustls::Error::AlertReceived(AlertDescription::HandshakeFailure),
+                "it has no cipher of TLS 1.2 or 1.3 in common with us",
+            ),
+        ] {
+            assert_eq!(explain(&error).unwrap().0, words);
+        }
+        assert_eq!(explain(&rustls::Error::DecryptError), None);
+    }
+}
