@@ -438,7 +438,7 @@ async fn an_installation_that_does_not_begin_leaves_the_node_disarmed() {
     let operation = site.install().await;
     assert_eq!((&operation["error"]["kind"], site.state(1)), (&json!("refused"), "disk"), "{operation}");
     // It is not there.
-    bmc.stop().await;
+    bmc.stop();
     let operation = site.install().await;
     assert_eq!((&operation["error"]["kind"], site.state(1)), (&json!("unreachable"), "disk"), "{operation}");
     assert_eq!(bmc.state().boots, []);
