@@ -46,8 +46,11 @@ pub(super) fn ruleset(profile: &Profile, uplink: &str, provisioning: &str) -> St
     bmcs.extend(network.bmc_subnet.map(|subnet| subnet.trunc().to_string()));
     bmcs.sort();
     bmcs.dedup();
-    let (mut set, mut keep_off) = (String::new(), String::new());
-    if network.bmc_filter && !bmcs.is_empty() {
+    let (mut set, mut keep_off, mut media) = (String::new(), String::new(), String::new());
+    if !bmcs.is_empty() {
+        // A BMC that is not in the nodes' network fetches its media by the uplink. The way to the BMCs themselves is this machine's
+        // own, which nothing here filters.
+        media.push_str("\t\tiifname $uplink ip saddr @bmc tcp dport 80 accept\n");
         let _ = write!(
             set,
             "\tset bmc {{
@@ -60,6 +63,8 @@ pub(super) fn ruleset(profile: &Profile, uplink: &str, provisioning: &str) -> St
 ",
             bmcs.join(", ")
         );
+    }
+    if network.bmc_filter && !bmcs.is_empty() {
         // Before the rule for known connections: neither side may begin one, and none may go on.
         keep_off
             .push_str("\t\tiifname $provisioning ip daddr @bmc drop\n\t\toifname $provisioning ip saddr @bmc drop\n");
@@ -94,7 +99,7 @@ table inet provbuild {{
 \t\tiif lo accept
 \t\tmeta l4proto {{ icmp, ipv6-icmp }} accept
 \t\tiifname $uplink udp dport {{ 68, 546 }} accept
-{open}\t\tiifname $provisioning udp dport {{ {udp} }} accept
+{open}{media}\t\tiifname $provisioning udp dport {{ {udp} }} accept
 \t\tiifname $provisioning tcp dport {{ 53, 80, {ssh} }} accept
 \t}}
 

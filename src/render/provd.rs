@@ -7,6 +7,7 @@
 //! /run/provd/{nodes,web,local,dhcp}.sock  its doors, made by systemd: requests wait while it starts again
 //! /run/provbuild/grub-nodes/              GRUB's scripts of the nodes that install, for TFTP
 //! /var/lib/provbuild/provd/               its database, on the state disk
+//! /var/lib/provbuild/secrets/bmc/         the BMCs' credentials, one file for each node; put there by hand, read by the daemon
 //! /var/lib/provbuild/tls/                 key and certificate of the management page, made at the first boot
 //! ```
 //! Invariant: the daemon holds no privilege, and writes nowhere but in its own directories.
@@ -144,6 +145,10 @@ WantedBy=sockets.target
 /// The directory that its sandbox leaves writable is made by [`DIRECTORY_UNIT`]: systemd sets up the sandbox before any command of
 /// this unit, also before those that run as root, and refuses where the directory is not there.
 ///
+/// It also runs SUM, where the image has it: a program that inherits all of this. Its files go to `PrivateTmp=`; the image's own
+/// directories stay read-only for it. 64 operations at a time each read answers of up to 16 MiB, and threads and SUM's processes count as
+/// tasks.
+///
 /// No `PrivateUsers=`: the kernel would give every person's socket as nobody's, and the audit log would not say who. GRUB's
 /// scripts go with the daemon (no `RuntimeDirectoryPreserve=`): one that has died arms nobody.
 fn service() -> String {
@@ -170,8 +175,8 @@ RestartSec=1
 RuntimeDirectory=provbuild/grub-nodes
 RuntimeDirectoryMode=0755
 UMask=0022
-MemoryMax=256M
-TasksMax=64
+MemoryMax=512M
+TasksMax=512
 LimitNOFILE=4096
 OOMScoreAdjust=-500
 NoNewPrivileges=yes
@@ -216,7 +221,7 @@ WantedBy=multi-user.target
 fn directory() -> String {
     format!(
         "[Unit]
-Description=Make the directory of provd's database
+Description=Make the directories of provd's database and of the BMCs' credentials
 Requires={STATE_UNIT}
 After={STATE_UNIT} var-lib-provbuild.mount
 
@@ -224,6 +229,7 @@ After={STATE_UNIT} var-lib-provbuild.mount
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/bin/install -d -m 0700 -o {ACCOUNT} -g {ACCOUNT} {STATE}/provd
+ExecStart=/usr/bin/install -d -m 0750 -o root -g {ACCOUNT} {STATE}/secrets {STATE}/secrets/bmc
 
 [Install]
 WantedBy=multi-user.target

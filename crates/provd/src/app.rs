@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::control::Control;
 use crate::pen::Pen;
 use crate::registry::Registry;
 
 pub struct App {
     pub registry: Registry,
     pub pen: Pen,
+    pub control: Control,
     /// SHA-256 of the image that runs, as its manifest names it; `None` outside an image.
     pub image: Option<String>,
 }

@@ -10,6 +10,7 @@
 //! | `state` | the states of a node and the only ways between them; pure |
 //! | `store` | SQLite: states, tokens, events, the hash-chained audit log |
 //! | `registry` | the one door to both: boot, seed, report, arm, disarm, time |
+//! | `control` | operations on nodes' BMCs: one at a time for each node, to their end |
 //! | `pen` | machines that are in no inventory |
 //! | `webhooks` | changes, told to other programs until they take them |
 //! | `nodes` | HTTP for nodes: boot, seed, report |
@@ -22,6 +23,7 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod control;
 pub mod dhcp;
 pub mod nodes;
 pub mod pen;

@@ -96,7 +96,7 @@ pub(super) fn perform(
 }
 
 /// One line for the audit log.
-fn reason_of(text: &str) -> Result<String, Failure> {
+pub(super) fn reason_of(text: &str) -> Result<String, Failure> {
     let text = text.trim();
     if text.chars().count() > REASON || text.chars().any(char::is_control) {
         return Err(Failure::bad(format!("a reason is one line of at most {REASON} characters")));

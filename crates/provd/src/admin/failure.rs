@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::access::AccessError;
 use crate::app;
+use crate::control::ControlError;
 use crate::registry::ArmError;
 use crate::store::StoreError;
 
@@ -94,6 +95,22 @@ impl From<ArmError> for Failure {
             | ArmError::NoMediumDeclared { .. }
             | ArmError::NoMedium { .. }
             | ArmError::Busy { .. } => Failure::conflict(error.to_string()),
+        }
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Store(error) => error.into(),
+            ControlError::Arm(error) => error.into(),
+            ControlError::NoBmc(_)
+            | ControlError::Busy { .. }
+            | ControlError::Interrupts { .. }
+            | ControlError::Installing { .. } => Failure::conflict(error.to_string()),
+            ControlError::Readings(_) | ControlError::Full => {
+                Failure::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
+            }
         }
     }
 }

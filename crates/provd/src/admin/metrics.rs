@@ -51,7 +51,12 @@ fn text(admin: &Admin) -> Result<String, StoreError> {
     metric("installers", "gauge", "Installers that are declared.", &one(registry.declared().installers.len() as f64));
     metric("installers_ready", "gauge", "Installers whose files are at hand.", &one(ready as f64));
     // Lines of the log are never removed, and numbers of events are never used again.
-    metric("transitions_total", "counter", "Changes of a node's state, ever.", &one(seq as f64));
+    metric(
+        "transitions_total",
+        "counter",
+        "Changes of a node's state and lines about its BMC, ever.",
+        &one(seq as f64),
+    );
     metric("audit_seq", "gauge", "Number of the audit log's last line.", &one(seq as f64));
     let events = count("SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'")?.unwrap_or_default();
     metric("events_total", "counter", "Reports of installers that were stored, ever.", &one(events as f64));

@@ -43,6 +43,8 @@ const BODY_LIMIT: usize = 16 * 1024;
 const STREAMS: usize = 128;
 /// For everything but the body of a stream.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For what waits for a BMC: longer than any reading of one.
+const BMC_PATIENCE: Duration = Duration::from_secs(180);
 /// Nothing from outside, nothing inline, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -70,27 +72,31 @@ impl Admin {
 /// For the page and for programs, behind nginx: whoever asks must show who he is.
 pub fn router(app: Shared) -> Router {
     let admin = Admin::new(app);
-    let gated = api::routes()
-        .merge(page::routes())
+    let gated = within(PATIENCE, api::routes().merge(page::routes()))
+        .merge(within(BMC_PATIENCE, api::slow_routes().merge(page::slow_routes())))
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::gate));
-    finish(open_routes().merge(page::open_routes()).merge(gated), admin)
+    finish(within(PATIENCE, open_routes().merge(page::open_routes())).merge(gated), admin)
 }
 
 /// For the command line on the appliance itself: whoever may open the socket may act, in the name that the kernel gives.
 /// Serve it with [`Peer`] as connect info.
 pub fn local_router(app: Shared) -> Router {
-    let gated = api::routes()
-        .merge(api::local_routes())
+    let gated = within(PATIENCE, api::routes().merge(api::local_routes()))
+        .merge(within(BMC_PATIENCE, api::slow_routes()))
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
         .layer(middleware::from_fn(auth::local));
-    finish(open_routes().merge(gated), Admin::new(app))
+    finish(within(PATIENCE, open_routes()).merge(gated), Admin::new(app))
 }
 
 fn open_routes() -> Router<Arc<Admin>> {
     Router::new().route("/healthz", get(health::healthz)).route("/metrics", get(metrics::metrics))
+}
+
+fn within(patience: Duration, router: Router<Arc<Admin>>) -> Router<Arc<Admin>> {
+    router.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, patience))
 }
 
 fn finish(router: Router<Arc<Admin>>, admin: Arc<Admin>) -> Router {
@@ -100,7 +106,6 @@ fn finish(router: Router<Arc<Admin>>, admin: Arc<Admin>) -> Router {
     router
         .with_state(admin)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
         .layer(set(header::CONTENT_SECURITY_POLICY, POLICY))
         .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         // Not "no-referrer", with which browsers send forms with the origin "null".

@@ -39,16 +39,21 @@ pub(super) enum Error {
 
 impl Error {
     /// 1 refused or failed, 2 wrong usage, 3 not found, 4 the daemon cannot be reached.
-    pub(super) fn exit(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub(super) fn code(&self) -> u8 {
+        match self {
             Error::Refused(_) | Error::Other(_) => 1,
             Error::Usage(_) => 2,
             Error::NotFound(_) => 3,
             Error::NoDaemon { .. } => 4,
-        })
+        }
+    }
+
+    pub(super) fn exit(&self) -> ExitCode {
+        ExitCode::from(self.code())
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Client {
     socket: PathBuf,
     patience: Duration,
@@ -57,6 +62,11 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(socket: &Path) -> Self {
         Client { socket: socket.to_owned(), patience: PATIENCE }
+    }
+
+    /// The same, waiting so long for an answer.
+    pub(super) fn patient(&self, patience: Duration) -> Self {
+        Client { patience, ..self.clone() }
     }
 
     /// Asks for JSON.

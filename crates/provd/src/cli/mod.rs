@@ -1,10 +1,11 @@
 //! Arguments and commands.
 //!
-//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 the daemon cannot be reached.
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 the daemon cannot be reached; `node` has some more.
 
 mod certificate;
 mod client;
 mod dhcp_event;
+mod node;
 mod operate;
 mod show;
 
@@ -59,6 +60,9 @@ struct Serve {
     /// Where to make the sockets; without it systemd hands them over.
     #[arg(long)]
     sockets: Option<PathBuf>,
+    /// Directory with the BMCs' credentials, as `bmc/HOSTNAME`.
+    #[arg(long, default_value = crate::control::SECRETS)]
+    secrets: PathBuf,
     #[command(flatten)]
     webhooks: crate::webhooks::Files,
 }
@@ -91,7 +95,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve_command(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
-    let Serve { declared, database, image, served, grub_nodes, sockets, webhooks } = arguments;
+    let Serve { declared, database, image, served, grub_nodes, sockets, secrets, webhooks } = arguments;
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("PROVD_LOG").unwrap_or_else(|_| "provd=info".into()),
@@ -101,6 +105,7 @@ fn serve_command(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .with_writer(std::io::stderr)
         .init();
     let places = Places { served, grub_nodes };
+    let control = crate::control::Settings { secrets, ..crate::control::Settings::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    Ok(runtime.block_on(serve::serve(Options { declared, database, image, places, sockets, webhooks }))?)
+    Ok(runtime.block_on(serve::serve(Options { declared, database, image, places, sockets, webhooks, control }))?)
 }

@@ -53,6 +53,8 @@ pub(super) enum Operate {
     },
     /// Gives up what goes on with a node, and arms it. Its disk will be erased.
     Reinstall(Erase),
+    /// Switches, reads and sets nodes' machines by their BMCs.
+    Node(super::node::Node),
     /// Prints the end of the log that a node's last failed installation left.
     Log { node: String },
     /// Prints changes of the nodes' states.
@@ -149,9 +151,9 @@ pub(super) fn run(daemon: &Daemon, command: Operate) -> ExitCode {
     }
 }
 
-struct Shell {
-    client: Client,
-    json: bool,
+pub(super) struct Shell {
+    pub(super) client: Client,
+    pub(super) json: bool,
 }
 
 impl Shell {
@@ -166,6 +168,7 @@ impl Shell {
                 let detail = self.client.post(&path, &json!({ "reason": reason })).await?;
                 self.acted(&detail)?;
             }
+            Operate::Node(node) => return node.run(self).await,
             Operate::Log { node } => {
                 let text =
                     self.client.text(Method::GET, &format!("/api/v1/nodes/{}/log", segment(&node)), None).await?;
@@ -182,12 +185,12 @@ impl Shell {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn print_json(&self, value: &Value) -> Result<(), Error> {
+    pub(super) fn print_json(&self, value: &Value) -> Result<(), Error> {
         print(&format!("{value:#}\n"))
     }
 
     /// Rows of the answer, or the answer itself.
-    fn rows(&self, answer: &Value, head: &[&str], row: impl Fn(&Value) -> Vec<String>) -> Result<(), Error> {
+    pub(super) fn rows(&self, answer: &Value, head: &[&str], row: impl Fn(&Value) -> Vec<String>) -> Result<(), Error> {
         if self.json {
             return self.print_json(answer);
         }
@@ -281,6 +284,15 @@ impl Shell {
 
     async fn erase(&self, action: &str, Erase { node, reason, yes }: Erase) -> Result<(), Error> {
         let detail: Value = self.client.get(&format!("/api/v1/nodes/{}", segment(&node))).await?;
+        self.ask_to_erase(action, &detail, yes)?;
+        let hostname = detail["node"]["hostname"].as_str().unwrap_or_default();
+        let path = format!("/api/v1/nodes/{}/{action}", segment(&node));
+        let detail = self.client.post(&path, &json!({ "reason": reason, "confirm": hostname })).await?;
+        self.acted(&detail)
+    }
+
+    /// Whether its disk may be erased is asked of a person, unless he has said so already.
+    pub(super) fn ask_to_erase(&self, action: &str, detail: &Value, yes: bool) -> Result<(), Error> {
         let row = &detail["node"];
         let hostname = row["hostname"].as_str().unwrap_or_default();
         if !yes {
@@ -309,9 +321,7 @@ impl Shell {
                 return Err(Error::Refused("nothing was done".to_owned()));
             }
         }
-        let path = format!("/api/v1/nodes/{}/{action}", segment(&node));
-        let detail = self.client.post(&path, &json!({ "reason": reason, "confirm": hostname })).await?;
-        self.acted(&detail)
+        Ok(())
     }
 
     fn acted(&self, detail: &Value) -> Result<(), Error> {
@@ -499,6 +509,7 @@ impl Shell {
         match kind {
             "transition" => self.event(kind, &data["audit"])?,
             "report" => self.event(kind, &data["event"])?,
+            "operation" => self.event(kind, &data)?,
             "pen" => self.event(kind, &json!({ "mac": data }))?,
             _ => return Err(Error::Other("too much happened to follow: see `provd audit`".to_owned())),
         }
@@ -525,6 +536,10 @@ impl Shell {
                 )
             }
             "report" => format!("{at}  {}  {} {} {}\n", text("hostname"), text("kind"), text("name"), text("text")),
+            "operation" => {
+                let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");
+                format!("{now}  {}  {} is {}: {}\n", text("hostname"), text("title"), text("state"), text("text"))
+            }
             _ => format!("{}  stranger  {}\n", Timestamp::now().strftime("%Y-%m-%d %H:%M:%S"), text("mac")),
         })
     }
@@ -554,7 +569,7 @@ fn default_address() -> Option<String> {
 }
 
 /// A reader that went away is no fault (`provd nodes | head -1`).
-fn print(text: &str) -> Result<(), Error> {
+pub(super) fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),

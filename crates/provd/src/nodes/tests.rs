@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 
 use super::{CLIENT_ADDRESS, router};
 use crate::app::{App, Shared};
+use crate::control::{Control, Settings};
 use crate::pen::Pen;
 use crate::registry::tests::Lab;
 use crate::registry::{Actor, ReportedEvent};
@@ -60,7 +61,7 @@ impl Site {
         lab.declared = declared(lab.declared);
         let registry = lab.open(Timestamp::now());
         let pen = Pen::new(Arc::clone(registry.store()));
-        let app: Shared = Arc::new(App { registry, pen, image: None });
+        let app: Shared = Arc::new(App { registry, pen, control: Control::new(Settings::default()), image: None });
         let router = router(Arc::clone(&app));
         Site { lab, app, router }
     }

@@ -63,6 +63,30 @@ pub enum Change {
     Reported(ReportedEvent),
     /// A machine outside the inventory was seen.
     Pen { mac: MacAddr },
+    /// Something goes on with a node's BMC, or has ended.
+    Operation(OperationChange),
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperationChange {
+    /// `None` for a reading, which is not kept.
+    pub id: Option<u64>,
+    pub mac: MacAddr,
+    pub hostname: String,
+    /// "power cycle"
+    pub title: String,
+    /// "running", "done" or "failed".
+    pub state: &'static str,
+    /// What is done now, or one line about what became of it.
+    pub text: String,
+}
+
+/// What a line of the audit log says that is about no change of state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) detail: String,
+    pub(crate) why: String,
 }
 
 /// One line of a node's timeline.
@@ -368,6 +392,45 @@ impl Registry {
         memory.insert(mac, after);
         self.tell(Change::Transition(audited));
         Ok(())
+    }
+
+    /// Writes a line about a node that stays in its state, and `more` in the same transaction; `more` says what the line is about, or
+    /// nothing where there is nothing to write.
+    ///
+    /// # Errors
+    /// The store cannot be written; nothing is.
+    pub(crate) fn note<T>(
+        &self,
+        mac: MacAddr,
+        actor: &Actor,
+        now: Timestamp,
+        more: impl FnOnce(&Transaction<'_>) -> Result<(T, Option<Note>), StoreError>,
+    ) -> Result<T, StoreError> {
+        // The lock keeps the lines in the order in which they are told.
+        let memory = self.lock();
+        let stored = memory.get(&mac);
+        let state = stored.map_or("unknown", |stored| stored.state.name());
+        let (value, audited) = self.store.write(|transaction| {
+            let (value, note) = more(transaction)?;
+            let Some(Note { detail, why }) = note else { return Ok((value, None)) };
+            let line = AuditLine {
+                seq: 0,
+                at: now,
+                mac,
+                hostname: stored.map(|stored| stored.hostname.clone()).unwrap_or_default(),
+                who: actor.who.clone(),
+                origin: actor.origin.clone(),
+                from: state.to_owned(),
+                to: state.to_owned(),
+                detail,
+                why,
+            };
+            Ok((value, Some(Audited::append(transaction, line)?)))
+        })?;
+        if let Some(audited) = audited {
+            self.tell(Change::Transition(audited));
+        }
+        Ok(value)
     }
 
     /// Notes that a node was heard; on the disk with its next step, or by [`Registry::tick`].

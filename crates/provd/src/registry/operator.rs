@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use netboot::MacAddr;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Actor, Registry, ReportedEvent};
+use super::{Actor, Registry, ReportedEvent, boots_installer};
 use crate::state::Attempt;
 use crate::store::{Audited, StoreError};
 
@@ -82,6 +82,26 @@ impl Registry {
         let Some(step) = memory.get(&mac).and_then(|stored| stored.state.clone().disarm(why)) else {
             return Ok(false);
         };
+        self.commit(&mut memory, mac, step, actor, now, |_| Ok(()))?;
+        Ok(true)
+    }
+
+    /// Disarms a node whose attempt with this number has not read its answers yet. Whether it was so.
+    ///
+    /// # Errors
+    /// The store cannot be written; the node stays as it is.
+    pub(crate) fn withdraw(
+        &self,
+        mac: MacAddr,
+        attempt: u64,
+        actor: &Actor,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut memory = self.lock();
+        let state = memory.get(&mac).map(|stored| stored.state.clone()).filter(boots_installer);
+        let state = state.filter(|state| state.attempt().is_some_and(|is| is.number == attempt));
+        let Some(step) = state.and_then(|state| state.disarm(why)) else { return Ok(false) };
         self.commit(&mut memory, mac, step, actor, now, |_| Ok(()))?;
         Ok(true)
     }

@@ -24,6 +24,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Shared};
+use crate::control::{self, Control};
 use crate::pen::Pen;
 use crate::registry::{Places, Registry};
 use crate::store::{Claim, Store, StoreError};
@@ -47,6 +48,7 @@ pub struct Options {
     /// Where to make the sockets if systemd hands none over.
     pub sockets: Option<PathBuf>,
     pub webhooks: webhooks::Files,
+    pub control: control::Settings,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +79,8 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     let store = Arc::new(Store::open(&options.database)?);
     let registry = Registry::open(declared, options.places.clone(), Arc::clone(&store), Timestamp::now())?;
     let pen = Pen::of_site(Arc::clone(&store), registry.declared());
-    let app: Shared = Arc::new(App { registry, pen, image });
+    let app: Shared = Arc::new(App { registry, pen, control: Control::new(options.control.clone()), image });
+    control::recover(&app)?;
 
     let fronts = [
         ("nodes", nodes::router(Arc::clone(&app))),

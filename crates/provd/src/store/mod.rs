@@ -7,6 +7,8 @@
 
 mod audit;
 mod nodes;
+mod operations;
+mod pins;
 mod schema;
 mod tokens;
 
@@ -18,6 +20,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 
 pub use audit::{AuditFault, AuditLine, Audited};
 pub use nodes::StoredNode;
+pub use operations::{Operation, OperationError, StoredOperation};
+pub use pins::Pin;
 pub use tokens::{Grant, Purpose, Token};
 
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const STEPS: &[&str] = &[r#"
+const STEPS: &[&str] = &[
+    r#"
 CREATE TABLE nodes (
     mac        TEXT PRIMARY KEY,
     hostname   TEXT NOT NULL,
@@ -104,7 +105,37 @@ CREATE TABLE outbox (
     next       TEXT NOT NULL
 ) STRICT;
 CREATE INDEX outbox_of_a_url ON outbox (url, id);
-"#];
+"#,
+    r#"
+-- What was asked of nodes' BMCs: writes only, the newest of each node.
+CREATE TABLE operations (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    mac        TEXT NOT NULL,
+    hostname   TEXT NOT NULL,
+    verb       TEXT NOT NULL,              -- as it was asked, JSON
+    title      TEXT NOT NULL,
+    who        TEXT NOT NULL,
+    origin     TEXT NOT NULL,
+    started    TEXT NOT NULL,
+    ended      TEXT,                       -- NULL while it goes on
+    step       TEXT NOT NULL DEFAULT '',   -- what is, or was last, done
+    summary    TEXT,                       -- one line, of one that went well
+    outcome    TEXT,                       -- bmc::Outcome as JSON
+    kind       TEXT,                       -- of the failure
+    error      TEXT,
+    help       TEXT
+) STRICT;
+CREATE INDEX operations_of_a_node ON operations (mac, id);
+CREATE INDEX operations_that_go_on ON operations (id) WHERE ended IS NULL;
+
+-- The certificates that BMCs showed first.
+CREATE TABLE pins (
+    endpoint    TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,             -- SHA-256 of the certificate
+    seen        TEXT NOT NULL
+) STRICT;
+"#,
+];
 
 /// Brings the database to this version, in one transaction.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

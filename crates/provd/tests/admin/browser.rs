@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use provd::admin::{self, Peer};
 use provd::pen::Sighting;
 use provd::registry::Report;
+use redfish_simulator::{Model, Simulator};
 use serde_json::json;
 use tower::ServiceExt as _;
 
@@ -102,7 +103,10 @@ struct Site {
 
 impl Site {
     fn new(nodes: usize) -> Site {
-        let lab = Lab::new(nodes);
+        Site::of(Lab::new(nodes))
+    }
+
+    fn of(lab: Lab) -> Site {
         let port = free_port();
         let nginx = nginx(lab.directory.path(), port);
         let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
@@ -262,6 +266,56 @@ fn sandbox_browser_shows_an_install_live() {
     let _serving = serve(&site.lab);
     site.until_state(3, "armed");
     site.until("document.getElementById('lost').hidden");
+}
+
+#[test]
+#[ignore = "needs chromium, chromedriver and nginx"]
+fn sandbox_browser_cycles_a_machines_power_and_sees_it_live() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let bmc = runtime.block_on(Simulator::start(Model::generic()));
+    let site = Site::of(Lab::with_bmcs(2, &[bmc.address()]));
+    let _serving = serve(&site.lab);
+    site.log_in();
+    site.go("/nodes/node1");
+    site.until("document.querySelector('#connection').dataset.state === 'on'");
+    site.browser.eval("window.sameDocument = true");
+    site.browser.click("#read-status");
+    site.until("document.querySelector('#status dd')?.textContent === 'On'");
+    site.shot("12-machine-status");
+
+    // Slow enough to be seen on its way.
+    bmc.set_latency(Duration::from_millis(150));
+    site.browser.click("#machine-cycle");
+    site.until("document.getElementById('dialog').open && document.activeElement.name === 'reason'");
+    site.shot("13-machine-confirm");
+    site.browser.keys("hangs\u{e007}");
+    site.until("!document.getElementById('dialog').open");
+    site.until("document.querySelector('.operations .badge')?.textContent === 'running'");
+    site.shot("14-machine-running");
+    site.until("document.querySelector('.operations .badge').textContent === 'done'");
+    site.until("document.querySelector('.operations .text').textContent === 'on -> on (ForceOff, On)'");
+    site.until("document.getElementById('said').textContent.startsWith('power cycle done')");
+    assert_eq!(site.browser.eval("return window.sameDocument"), json!(true), "the page was loaded again");
+    assert_eq!(bmc.state().boots.len(), 1);
+    site.shot("15-machine-done");
+    site.nothing_strange();
+
+    for dark in [false, true] {
+        site.browser.cdp(
+            "Emulation.setEmulatedMedia",
+            &json!({"features": [{"name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" }}]}),
+        );
+        site.browser.cdp(
+            "Emulation.setDeviceMetricsOverride",
+            &json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true}),
+        );
+        for (path, name) in [("/nodes/node1", "machine"), ("/nodes/node1/machine/install", "machine-confirm")] {
+            site.go(path);
+            site.until("document.readyState === 'complete'");
+            site.no_sideways();
+            site.shot(&format!("phone-{}-{name}", if dark { "dark" } else { "light" }));
+        }
+    }
 }
 
 #[test]

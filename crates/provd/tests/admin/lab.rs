@@ -2,12 +2,15 @@
 //! registry's own methods.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use netboot::{Declared, MacAddr};
 use provd::app::{App, Shared};
+use provd::control::{Control, Settings};
 use provd::pen::Pen;
 use provd::registry::{FirstBoot, Phase, Places, Progress, Registry, Report};
 use provd::store::{Store, Token};
@@ -20,16 +23,40 @@ pub(crate) struct Lab {
 impl Lab {
     /// With so many nodes: node1, node2, ...; their installer is at hand.
     pub(crate) fn new(nodes: usize) -> Lab {
+        Lab::with_bmcs(nodes, &[])
+    }
+
+    /// The first nodes have these BMCs, whose credentials are the simulator's.
+    pub(crate) fn with_bmcs(nodes: usize, bmcs: &[SocketAddr]) -> Lab {
         let directory = tempfile::tempdir().unwrap();
         for file in ["vmlinuz", "initrd", "noble.iso"] {
             let path = directory.path().join("served/media/noble").join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "x").unwrap();
         }
-        let declared = declared(nodes);
+        let declared = declared(nodes, bmcs);
         fs::write(directory.path().join("provd.json"), serde_json::to_string(&declared).unwrap()).unwrap();
+        fs::create_dir_all(directory.path().join("secrets/bmc")).unwrap();
         let app = open(&directory, declared);
-        Lab { app, directory }
+        let lab = Lab { app, directory };
+        for number in 1..=bmcs.len() {
+            lab.credentials(number, "operator:sup3r-s3cret-pw\n", 0o640);
+        }
+        lab
+    }
+
+    /// Writes a node's file.
+    pub(crate) fn credentials(&self, number: usize, text: &str, mode: u32) {
+        let path = self.directory.path().join(format!("secrets/bmc/node{number}"));
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// As a daemon that is started again finds it.
+    pub(crate) fn opened_again(&self) -> Shared {
+        let app = open(&self.directory, self.app.registry.declared().clone());
+        provd::control::recover(&app).unwrap();
+        app
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -41,17 +68,31 @@ fn open(directory: &tempfile::TempDir, declared: Declared) -> Shared {
     let store = Arc::new(Store::open(&directory.path().join("state.db")).unwrap());
     let places = Places { served: directory.path().join("served"), grub_nodes: None };
     let registry = Registry::open(declared, places, Arc::clone(&store), Timestamp::now()).unwrap();
-    Arc::new(App { registry, pen: Pen::new(store), image: Some("sha256:feed".to_owned()) })
+    let control = Control::new(Settings {
+        secrets: directory.path().join("secrets"),
+        patience: bmc::Patience {
+            connect: Duration::from_secs(2),
+            request: Duration::from_secs(3),
+            busy: Duration::from_millis(200),
+            graceful: Duration::from_millis(300),
+            settle: Duration::from_millis(300),
+            post: Duration::from_millis(300),
+            poll: Duration::from_millis(10),
+        },
+        ..Settings::default()
+    });
+    Arc::new(App { registry, pen: Pen::new(store), control, image: Some("sha256:feed".to_owned()) })
 }
 
-fn declared(nodes: usize) -> Declared {
+fn declared(nodes: usize, bmcs: &[SocketAddr]) -> Declared {
     let nodes: Vec<_> = (1..=nodes)
         .map(|number| {
             serde_json::json!({"hostname": format!("node{number}"), "mac": mac(number).to_string(),
                 "address": address(number).to_string(), "address6": null, "addresses": {}, "memory": null,
                 "secure-boot": false, "install": "noble",
                 "disk": (number == 1).then(|| serde_json::json!({"serial": "S3Z*", "min-size": 200_000_000_000_u64})),
-                "bmc": null, "roles": [], "dhcp-options": {}})
+                "bmc": bmcs.get(number - 1).map(|at| serde_json::json!({"address": at.ip(), "mac": null, "port": at.port(),
+                    "kind": "redfish", "credentials": null})), "roles": [], "dhcp-options": {}})
         })
         .collect();
     let text = serde_json::json!({"format": 1, "name": "mylab",

@@ -3,5 +3,6 @@
 mod browser;
 mod command_line;
 mod lab;
+mod machine;
 mod router;
 mod webdriver;

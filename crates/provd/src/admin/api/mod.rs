@@ -6,6 +6,7 @@
 mod local;
 pub(super) mod model;
 pub(super) mod nodes;
+pub(super) mod operations;
 pub(super) mod record;
 mod stream;
 
@@ -30,6 +31,8 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/api/v1/nodes/{node}/arm", post(nodes::arm))
         .route("/api/v1/nodes/{node}/disarm", post(nodes::disarm))
         .route("/api/v1/nodes/{node}/reinstall", post(nodes::reinstall))
+        .route("/api/v1/nodes/{node}/install", post(operations::install))
+        .route("/api/v1/operations/{id}", get(operations::operation))
         .route("/api/v1/strangers", get(record::strangers))
         .route("/api/v1/strangers/{mac}", delete(record::forget))
         .route("/api/v1/audit", get(record::audit))
@@ -39,6 +42,13 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/api/v1/media", get(health::media))
         .route("/api/v1/session", get(session))
         .route("/openapi.json", get(openapi))
+}
+
+/// What waits for a BMC, and may take longer than everything else.
+pub(super) fn slow_routes() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/api/v1/nodes/{node}/operations", get(operations::operations).post(operations::operate))
+        .route("/api/v1/nodes/{node}/certificate", get(operations::certificate).delete(operations::forget))
 }
 
 /// What is answered on the local socket only.
@@ -68,11 +78,13 @@ async fn openapi() -> Json<utoipa::openapi::OpenApi> {
         Every refusal is a status and one line, `{\"error\": \"...\"}`; 401 without a session or a token, 403 where it may only read."),
     paths(
         nodes::nodes, nodes::node, nodes::timeline, nodes::log, nodes::arm, nodes::disarm, nodes::reinstall,
+        operations::operations, operations::operate, operations::operation, operations::install,
+        operations::certificate, operations::forget,
         record::strangers, record::forget, record::audit, record::verification,
         stream::events, health::services, health::media, health::healthz, session, openapi,
         local::login, local::tokens, local::make_token, local::revoke_token,
     ),
-    components(schemas(failure::ErrorBody, stream::TransitionItem, stream::ReportItem)),
+    components(schemas(failure::ErrorBody, stream::TransitionItem, stream::ReportItem, stream::OperationItem)),
     security(("token" = []), ("session" = [])),
     modifiers(&Locks),
 )]

@@ -40,6 +40,8 @@ pub(in crate::admin) struct NodeRow {
     pub(in crate::admin) attempts: u64,
     /// Whether the inventory has it.
     pub(in crate::admin) declared: bool,
+    /// Whether the inventory has its baseboard management controller.
+    pub(in crate::admin) has_bmc: bool,
     /// What can be done to it now: "arm", "disarm", "reinstall".
     pub(in crate::admin) actions: Vec<String>,
 }
@@ -60,6 +62,7 @@ impl NodeRow {
             media_ready: *media_ready,
             attempts: stored.attempts,
             declared: declared.is_some(),
+            has_bmc: declared.as_ref().is_some_and(|node| node.bmc.is_some()),
             actions: Action::offered(node).into_iter().map(|action| action.name().to_owned()).collect(),
         }
     }

@@ -78,7 +78,7 @@ pub(in crate::admin) fn timeline_of(app: &App, mac: MacAddr) -> Result<Vec<Timel
             entries.push(TimelineEntry::transition(audited, attempt));
         }
         // What comes next in this loop was before the arming.
-        if to == "armed" {
+        if to == "armed" && from != to {
             attempt = attempt.saturating_sub(1);
         }
     }

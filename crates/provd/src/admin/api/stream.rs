@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! id: 17                     the audit log's line; a watcher that comes back with it misses nothing
-//! event: transition          or report, pen, reload
+//! event: transition          or report, operation, pen, reload
 //! data: {"audit":{...},"node":{...}}
 //! ```
 //! A watcher that lags behind is told to reload and is let go. Streams are bounded in number and, so that whoever loses his right to
@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 use super::model::{AuditEntry, NodeRow, StreamQuery};
 use crate::admin::Admin;
 use crate::admin::failure::{ErrorBody, Failure, blocking};
-use crate::registry::{Change, ReportedEvent};
+use crate::registry::{Change, OperationChange, ReportedEvent};
 use crate::store::Audited;
 
 /// Lines that a watcher may have missed; with more it reads everything anew.
@@ -55,12 +55,35 @@ pub(in crate::admin) struct ReportItem {
     node: Option<NodeRow>,
 }
 
+/// Something goes on with a node's BMC, or has ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::admin) struct OperationItem {
+    /// Null for a reading, which is not kept.
+    #[schema(required)]
+    id: Option<u64>,
+    mac: String,
+    hostname: String,
+    /// "power cycle"
+    title: String,
+    /// "running", "done" or "failed".
+    state: String,
+    /// What is done now, or one line about what became of it.
+    text: String,
+}
+
+impl From<OperationChange> for OperationItem {
+    fn from(change: OperationChange) -> Self {
+        let OperationChange { id, mac, hostname, title, state, text } = change;
+        OperationItem { id, mac: mac.to_string(), hostname, title, state: state.to_owned(), text }
+    }
+}
+
 /// What changes, as it happens.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(StreamQuery,
     ("Last-Event-ID" = Option<String>, Header, description = "Number of the last line of the audit log that was received")),
     responses(
     (status = 200, content_type = "text/event-stream", body = String,
-     description = "Events `transition` (TransitionItem), `report` (ReportItem), `pen` (a MAC address), `reload` (too much was missed)"),
+     description = "Events `transition` (TransitionItem), `report` (ReportItem), `operation` (OperationItem), `pen` (a MAC address), `reload` (too much was missed)"),
     (status = 400, body = ErrorBody), (status = 503, description = "Too many watch already", body = ErrorBody)))]
 pub(in crate::admin) async fn events(
     State(admin): State<Arc<Admin>>,
@@ -137,6 +160,7 @@ impl Feed {
                 Ok(Change::Transition(audited)) if audited.line.seq <= self.last => {}
                 Ok(Change::Transition(audited)) => return Some(self.transition(audited).await),
                 Ok(Change::Reported(event)) => return Some(self.report(event).await),
+                Ok(Change::Operation(change)) => return Some(event("operation", &OperationItem::from(change))),
                 Ok(Change::Pen { mac }) => return Some(Event::default().event("pen").data(mac.to_string())),
                 Err(RecvError::Lagged(_)) => return Some(self.reload()),
                 Err(RecvError::Closed) => return None,

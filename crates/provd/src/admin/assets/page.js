@@ -188,6 +188,12 @@ function watch() {
     if (body.dataset.live === "table" && node) showNode(node);
     if (body.dataset.live === "part" && concerns(reported.hostname, reported.mac)) readSoon();
   });
+  source.addEventListener("operation", (event) => {
+    const operation = parsed(event);
+    if (body.dataset.live !== "part" || !concerns(operation.hostname, operation.mac)) return;
+    if (operation.state !== "running") say(operation.title + " " + operation.state + ": " + operation.text);
+    readSoon();
+  });
   source.addEventListener("pen", () => {
     if (location.pathname === "/strangers") readSoon();
   });
@@ -277,6 +283,33 @@ dialog.addEventListener("submit", async (event) => {
     fault.textContent = "The appliance does not answer. Nothing is known of what was asked.";
   } finally {
     button.disabled = false;
+  }
+  fault.hidden = false;
+});
+
+// ---- reading a machine's status: it may take a minute --------------------------------------------------------------------------
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-read]");
+  if (!form) return;
+  event.preventDefault();
+  const button = form.querySelector("button");
+  const fault = form.querySelector(".fault");
+  button.disabled = true;
+  button.textContent = "Reading…";
+  say("reading");
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      headers: { Accept: "application/json" },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    if (answer.ok) return readSoon();
+    fault.textContent = (await answer.json()).error;
+  } catch {
+    fault.textContent = "The appliance does not answer.";
+  } finally {
+    button.disabled = false;
+    button.textContent = "Read status";
   }
   fault.hidden = false;
 });

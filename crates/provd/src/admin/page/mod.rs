@@ -3,6 +3,7 @@
 //! In: a [`Caller`]. Out: HTML in which every text is escaped: host names of strangers and reports of installers are hostile.
 
 mod assets;
+mod machine;
 mod nodes;
 mod other;
 mod shell;
@@ -23,6 +24,7 @@ use super::access::{self, SESSION};
 use super::act::{Action, find, perform};
 use super::api::model::{AuditQuery, NodeDetail, NodeRow};
 use super::api::nodes::timeline_of;
+use super::api::operations::newest;
 use super::api::record;
 use super::auth::{self, By, COOKIE, Caller};
 use super::failure::{Failure, blocking};
@@ -45,6 +47,12 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/audit", get(audit))
         .route("/services", get(services))
         .route("/logout", post(log_out))
+        .merge(machine::routes())
+}
+
+/// What waits for a BMC.
+pub(super) fn slow_routes() -> Router<Arc<Admin>> {
+    machine::slow_routes()
 }
 
 pub(super) fn open_routes() -> Router<Arc<Admin>> {
@@ -142,7 +150,16 @@ async fn node(
         let timeline = timeline_of(&admin.app, view.stored.mac)?;
         let log = admin.app.registry.log(view.stored.mac)?;
         let detail = NodeDetail::of(&view);
-        let content = nodes::node(&detail, &timeline, log.as_deref(), caller, &query.done);
+        let machine = match detail.bmc {
+            Some(_) => {
+                let operations = newest(admin, view.stored.mac, machine::SHOWN)?;
+                let seen = admin.app.control.seen(view.stored.mac);
+                Some(machine::section(&detail, &operations, seen.as_ref(), caller))
+            }
+            None => None,
+        };
+        let texts = nodes::Texts { log: log.as_deref(), done: &query.done, machine };
+        let content = nodes::node(&detail, &timeline, texts, caller);
         Ok((view.stored.hostname, content))
     })
     .await

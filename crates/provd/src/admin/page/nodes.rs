@@ -120,14 +120,18 @@ fn installer(node: &NodeRow) -> Markup {
     }
 }
 
-/// One node. `done` is what was just asked for.
-pub(super) fn node(
-    detail: &NodeDetail,
-    timeline: &[TimelineEntry],
-    log: Option<&str>,
-    caller: &Caller,
-    done: &str,
-) -> Markup {
+/// What a node's page holds beside what is known of it.
+pub(super) struct Texts<'a> {
+    pub(super) log: Option<&'a str>,
+    /// What was just asked for.
+    pub(super) done: &'a str,
+    /// The section about its machine, where it has a BMC.
+    pub(super) machine: Option<Markup>,
+}
+
+/// One node.
+pub(super) fn node(detail: &NodeDetail, timeline: &[TimelineEntry], texts: Texts<'_>, caller: &Caller) -> Markup {
+    let Texts { log, done, machine } = texts;
     let row = &detail.node;
     html! {
         p.crumbs { a href="/" { "Nodes" } " / " (row.hostname) }
@@ -146,9 +150,12 @@ pub(super) fn node(
             p.now data-state=(row.state) { (stages(row)) span.detail { (row.detail) } " since " (time(row.since)) }
             div.columns {
                 (facts(detail))
-                section aria-labelledby="timeline" {
-                    h2 #timeline { "Timeline" }
-                    (attempts(timeline))
+                div {
+                    @if let Some(machine) = machine { (machine) }
+                    section aria-labelledby="timeline" {
+                        h2 #timeline { "Timeline" }
+                        (attempts(timeline))
+                    }
                 }
             }
             @if let Some(log) = log {
