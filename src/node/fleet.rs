@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bmc::Outcome;
+use bmc::{Outcome, Step};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -19,8 +19,6 @@ use super::select::{Job, turns};
 pub const AT_ONCE: usize = 64;
 /// For readings that are under way at the first Ctrl-C: most log out in that time.
 const GRACE: Duration = Duration::from_secs(2);
-/// What the library tells before it has sent anything.
-const CONNECTING: &str = "connecting";
 
 /// Whoever is told what goes on.
 pub trait Watch: Send + Sync {
@@ -91,16 +89,15 @@ impl Progress {
         Progress { node: node.to_owned(), watch, begun, last, powered }
     }
 
-    fn step(&self, text: &str) {
-        if text != CONNECTING {
+    fn step(&self, step: Step<'_>) {
+        if step != Step::Connecting {
             self.begun.store(true, Ordering::Relaxed);
         }
-        // The library's words for each request that changes the power.
-        if text.starts_with("reset:") {
+        if matches!(step, Step::Reset(_)) {
             self.powered.store(true, Ordering::Relaxed);
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = text.to_owned();
-        self.watch.step(&self.node, text);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = step.to_string();
+        self.watch.step(&self.node, &step.to_string());
     }
 
     /// Whether a change of the power was asked for.
@@ -115,7 +112,7 @@ impl Progress {
 
 /// A verb that has begun to write is finished at the first Ctrl-C: between off and on, between two settings is no place to stop.
 pub(super) async fn carry_out(job: &Job, progress: &Progress, interrupt: &Interrupt) -> Result<Outcome, NodeError> {
-    let steps = |text: &str| progress.step(text);
+    let steps = |step: Step<'_>| progress.step(step);
     let work = job.machine.run(&job.verb, &steps);
     tokio::pin!(work);
     tokio::select! {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bmc::{BootMode, BootTarget, Manner, Outcome, PowerAction, Verb, plain};
+use bmc::{BootMode, BootTarget, Manner, Outcome, PowerAction, Step, Verb, plain};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -186,7 +186,7 @@ impl Install<'_> {
                 machine: self.job.machine.clone(),
                 verb: Verb::BootOnce { target: BootTarget::None, mode: BootMode::Keep },
             };
-            let steps = |text: &str| self.watch.step(node, text);
+            let steps = |step: Step<'_>| self.watch.step(node, &step.to_string());
             let undone = tokio::select! {
                 result = job.machine.run(&job.verb, &steps) => result.is_ok(),
                 () = self.interrupt.reaches(2) => false,

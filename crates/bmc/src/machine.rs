@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::outcome::Outcome;
 use crate::patience::Patience;
 use crate::service::Service;
+use crate::step::{Step, Steps};
 use crate::sum::SumTool;
 use crate::trust::Trust;
 use crate::verb::Verb;
@@ -37,13 +38,18 @@ pub(crate) struct Talk<'a> {
     pub(crate) client: Client,
     pub(crate) service: Service,
     pub(crate) machine: &'a Machine,
-    steps: &'a (dyn Fn(&str) + Send + Sync),
+    steps: &'a Steps<'a>,
 }
 
 impl Talk<'_> {
     /// Tells whoever waits what is done now, in a few words.
     pub(crate) fn step(&self, text: &str) {
-        (self.steps)(text);
+        (self.steps)(Step::Doing(text));
+    }
+
+    /// Tells that the power is touched now.
+    pub(crate) fn step_reset(&self, kind: &str) {
+        (self.steps)(Step::Reset(kind));
     }
 }
 
@@ -53,8 +59,8 @@ impl Machine {
     ///
     /// # Errors
     /// See [`Error`]; nothing was changed unless the error is one of reading back, or of an answer that was lost.
-    pub async fn run(&self, verb: &Verb, steps: &(dyn Fn(&str) + Send + Sync)) -> Result<Outcome, Error> {
-        steps("connecting");
+    pub async fn run(&self, verb: &Verb, steps: &Steps<'_>) -> Result<Outcome, Error> {
+        steps(Step::Connecting);
         let client =
             Client::connect(self.endpoint, self.credentials.clone(), &self.trust, self.patience.clone()).await?;
         let service = match Service::discover(&client, self.kind, self.system.as_deref()).await {

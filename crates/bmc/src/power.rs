@@ -140,7 +140,7 @@ impl<'a> Power<'a> {
 
     /// Sends it. Some BMCs refuse a while after the power has changed: then again, unless the machine is as `wanted` by itself.
     async fn send(&mut self, kind: &str, wanted: &str) -> Result<(), Error> {
-        self.talk.step(&format!("reset: {kind}"));
+        self.talk.step_reset(kind);
         self.sent.push(kind.to_owned());
         let body = json!({ "ResetType": kind });
         let patience = &self.talk.client.patience;

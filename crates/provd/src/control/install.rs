@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bmc::{BootMode, BootTarget, Kind, Manner, Outcome, PowerAction, Verb};
+use bmc::{BootMode, BootTarget, Kind, Manner, Outcome, PowerAction, Step, Verb};
 use jiff::Timestamp;
 
 use super::writing::Work;
@@ -16,8 +16,6 @@ use crate::store::OperationError;
 
 /// The step from which on an installation is not taken back by itself; on the disk before the power is touched.
 pub(super) const POWER: &str = "power cycle";
-/// As `bmc` says it right before it sends a reset.
-const RESET: &str = "reset:";
 
 pub(super) async fn install(work: &Work) -> Result<Outcome, OperationError> {
     let Work { app, node, machine, .. } = work;
@@ -33,7 +31,7 @@ pub(super) async fn install(work: &Work) -> Result<Outcome, OperationError> {
         }
     };
     let once = Verb::BootOnce { target: BootTarget::Pxe, mode: BootMode::Uefi };
-    if let Err(error) = machine::run(app, node, machine, &once, WRITING, &|text| work.step(text)).await {
+    if let Err(error) = machine::run(app, node, machine, &once, WRITING, &|step| work.step(&step.to_string())).await {
         return Err(taken_back(work, attempt, error).await);
     }
     if let Err(error) = work.keep_step(POWER).await {
@@ -41,9 +39,9 @@ pub(super) async fn install(work: &Work) -> Result<Outcome, OperationError> {
     }
     let touched = AtomicBool::new(false);
     let cycle = Verb::Power { action: PowerAction::Cycle, manner: Manner::Forced };
-    let steps = |text: &str| {
-        touched.fetch_or(text.starts_with(RESET), Ordering::Relaxed);
-        work.step(&format!("{POWER}: {text}"));
+    let steps = |step: Step<'_>| {
+        touched.fetch_or(matches!(step, Step::Reset(_)), Ordering::Relaxed);
+        work.step(&format!("{POWER}: {step}"));
     };
     match machine::run(app, node, machine, &cycle, WRITING, &steps).await {
         Ok(outcome) => Ok(outcome),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bmc::{Endpoint, Kind, Machine, Outcome, Patience, SumTool, Trust, Verb};
+use bmc::{Endpoint, Kind, Machine, Outcome, Patience, Steps, SumTool, Trust, Verb};
 use netboot::{Bmc, Node};
 
 use super::pins::StorePins;
@@ -44,7 +44,7 @@ pub(super) async fn run(
     machine: &Machine,
     verb: &Verb,
     limit: Duration,
-    steps: &(dyn Fn(&str) + Send + Sync),
+    steps: &Steps<'_>,
 ) -> Result<Outcome, OperationError> {
     let verb = media::resolved(app, node, verb)?;
     match tokio::time::timeout(limit, machine.run(&verb, steps)).await {

@@ -235,7 +235,8 @@ async fn carry_out(
     let work = Work { app, node, actor, reason: asked.reason, machine, steps };
     match asked.job {
         Job::Verb(verb) => {
-            machine::run(&work.app, &work.node, &work.machine, &verb, WRITING, &|text| work.step(text)).await
+            machine::run(&work.app, &work.node, &work.machine, &verb, WRITING, &|step| work.step(&step.to_string()))
+                .await
         }
         Job::Install => install::install(&work).await,
     }
