@@ -267,3 +267,22 @@ impl Registry {
         Ok(image.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_image_goes_where_there_are_too_many() {
+        let cds = Cds::default();
+        let tokens: Vec<Token> = (0..=MOST).map(|_| Token::new()).collect();
+        for (index, token) in tokens.iter().enumerate() {
+            let mac = MacAddr::from_bytes([0, 0, 0, 0, 0, index as u8]);
+            cds.keep(Kept { hash: token.hash(), mac, expires: Timestamp::MAX, image: vec![index as u8].into() });
+        }
+        assert!(cds.find(&tokens[0]).is_none());
+        assert!((1..=MOST).all(|index| cds.find(&tokens[index]).is_some_and(|image| image[..] == [index as u8])));
+        cds.forget(MacAddr::from_bytes([0, 0, 0, 0, 0, 5]));
+        assert!(cds.find(&tokens[5]).is_none() && cds.find(&tokens[6]).is_some());
+    }
+}
