@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::access::AccessError;
 use crate::app;
 use crate::control::ControlError;
-use crate::registry::ArmError;
+use crate::registry::{ArmError, CdError};
 use crate::store::StoreError;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,9 @@ impl From<ControlError> for Failure {
         match error {
             ControlError::Store(error) => error.into(),
             ControlError::Arm(error) => error.into(),
+            ControlError::Cd(CdError::Store(error)) => error.into(),
             ControlError::NoBmc(_)
+            | ControlError::Cd(_)
             | ControlError::Busy { .. }
             | ControlError::Interrupts { .. }
             | ControlError::Installing { .. } => Failure::conflict(error.to_string()),

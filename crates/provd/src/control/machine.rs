@@ -48,7 +48,7 @@ pub(super) async fn run(
 ) -> Result<Outcome, OperationError> {
     let verb = media::resolved(app, node, verb)?;
     match tokio::time::timeout(limit, machine.run(&verb, steps)).await {
-        Ok(result) => Ok(result?),
+        Ok(result) => media::shown(result),
         Err(_) => Err(OperationError::new(
             Kind::Unreachable,
             format!("{} did not come to an end within {}", machine.endpoint, crate::spelling::spell(limit.as_secs())),

@@ -31,7 +31,7 @@ use netboot::MacAddr;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::registry::{ArmError, Change, OperationChange};
+use crate::registry::{ArmError, CdError, Change, OperationChange};
 use crate::store::{Operation, OperationError, StoreError};
 use claim::Busy;
 
@@ -90,6 +90,11 @@ impl Job {
         }
     }
 
+    /// Whether it shows the machine its own answers.
+    fn is_cidata(&self) -> bool {
+        matches!(self, Job::Verb(Verb::MediaInsert { image }) if image == media::CIDATA)
+    }
+
     fn json(&self) -> serde_json::Value {
         match self {
             // A verb is plain data with text keys.
@@ -126,6 +131,8 @@ pub enum ControlError {
     Full,
     #[error(transparent)]
     Arm(#[from] ArmError),
+    #[error(transparent)]
+    Cd(#[from] CdError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

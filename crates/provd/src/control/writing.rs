@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bmc::{Machine, Outcome};
+use bmc::{Machine, Outcome, Verb};
 use jiff::Timestamp;
 use netboot::{Bmc, Node};
 use tokio::runtime::Handle;
@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::claim::Claim;
-use super::{Asked, ControlError, Job, WRITING, install, machine, restart};
+use super::{Asked, ControlError, Job, WRITING, install, machine, media, restart};
 use crate::app::Shared;
 use crate::registry::{Actor, Note};
 use crate::state::State;
@@ -77,6 +77,8 @@ fn judge(app: &Shared, node: &Node, asked: &Asked) -> Result<(), ControlError> {
             return Err(ControlError::Installing { hostname: hostname(), state: state.name() });
         }
         app.registry.installable(node.mac)?;
+    } else if asked.job.is_cidata() {
+        app.registry.cd_allowed(node.mac, Timestamp::now())?;
     } else if let Some(state) = installing.filter(|_| asked.job.interrupts() && !asked.force) {
         let title = asked.job.title();
         return Err(ControlError::Interrupts { hostname: hostname(), state: state.name(), title });
@@ -226,6 +228,20 @@ async fn carry_out(
     asked: Asked,
     steps: UnboundedSender<Step>,
 ) -> Result<Outcome, OperationError> {
+    // Before anything can fail: whatever does leaves no node armed that was to have its answers.
+    let attempt = asked.job.is_cidata().then(|| media::armed(&app, &node)).flatten();
+    let (withdraws, of, by) = (Arc::clone(&app), node.clone(), actor.clone());
+    match (work((app, node, bmc, actor), asked, steps).await, attempt) {
+        (Err(error), Some(attempt)) => Err(media::taken_back(&withdraws, &of, &by, attempt, error).await),
+        (result, _) => result,
+    }
+}
+
+async fn work(
+    (app, node, bmc, actor): (Shared, Node, Bmc, Actor),
+    asked: Asked,
+    steps: UnboundedSender<Step>,
+) -> Result<Outcome, OperationError> {
     let patience = app.control.settings.patience.clone();
     let machine = {
         let (app, node, actor) = (Arc::clone(&app), node.clone(), actor.clone());
@@ -234,6 +250,7 @@ async fn carry_out(
     };
     let work = Work { app, node, actor, reason: asked.reason, machine, steps };
     match asked.job {
+        Job::Verb(Verb::MediaInsert { image }) if image == media::CIDATA => media::insert_cidata(&work).await,
         Job::Verb(verb) => {
             machine::run(&work.app, &work.node, &work.machine, &verb, WRITING, &|step| work.step(&step.to_string()))
                 .await

@@ -3,6 +3,7 @@
 //! ```text
 //! GET  /nodes/MAC.ipxe, /grub/nodes/MAC.cfg       its boot script
 //! GET  /seed/TOKEN/FILE                           its answers
+//! GET, HEAD /seed/TOKEN/cidata.iso                the same as a CD, for its BMC; also a part of it
 //! POST /report/TOKEN                              subiquity's webhook, JSON
 //! POST /report/TOKEN/step|installed|failed        debian-installer's commands, and Ubuntu's
 //! POST /report/TOKEN/first-boot                   the installed system, JSON
@@ -11,6 +12,7 @@
 //! understood is refused with a status of 4xx and one line of JSON, and a refusal changes no state. A failing store answers 503,
 //! at which a loader goes on to the machine's own disk. No token is ever in a line of the log.
 
+mod cd;
 mod limit;
 pub mod read;
 mod refusal;
@@ -38,6 +40,7 @@ use crate::store::Token;
 
 use limit::Limit;
 use refusal::Refusal;
+pub(crate) use request::CD;
 pub use request::{Asked, ReportKind, asked};
 
 /// Header in which nginx gives the client's address; nginx replaces what the client sends under this name.
@@ -118,6 +121,7 @@ impl Nodes {
         match asked(request.method(), request.uri().path())? {
             Asked::Boot { mac, grub } => self.boot(mac, grub, from).await,
             Asked::Seed { token, file } => self.seed(token, file, from).await,
+            Asked::Cd { token, head } => self.cd(token, head, request.headers(), from).await,
             Asked::Report { token, kind } => self.report(token, kind, request.into_body(), from).await,
         }
     }
@@ -150,6 +154,22 @@ impl Nodes {
         let (seed, file) = seed.await?.map_err(refused)?;
         self.log(from, &seed.hostname, &format!("reads {file}"));
         Ok(text(seed.text))
+    }
+
+    async fn cd(
+        self: &Arc<Self>,
+        token: Token,
+        head: bool,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Result<Response, Refusal> {
+        let now = Timestamp::now();
+        let cd = self.blocking(move |nodes| nodes.app.registry.cd(&token, from, now)).await?.map_err(refused)?;
+        let part = cd::Part::asked(head, headers, cd.image.len());
+        if part.begins() && !head {
+            self.log(from, &cd.hostname, &format!("its BMC reads {CD}"));
+        }
+        Ok(part.answer(head, &cd.image))
     }
 
     async fn report(

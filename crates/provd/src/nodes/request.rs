@@ -9,12 +9,29 @@ use crate::store::Token;
 /// Characters of the longest path that means something.
 const LONGEST: usize = 128;
 
+/// The seed CD's name: BMCs look at its end.
+pub(crate) const CD: &str = "cidata.iso";
+
 /// A request that is understood; whether it is granted is another question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    Boot { mac: MacAddr, grub: bool },
-    Seed { token: Token, file: String },
-    Report { token: Token, kind: ReportKind },
+    Boot {
+        mac: MacAddr,
+        grub: bool,
+    },
+    Seed {
+        token: Token,
+        file: String,
+    },
+    /// The answers as a CD; with `head` only how long it is.
+    Cd {
+        token: Token,
+        head: bool,
+    },
+    Report {
+        token: Token,
+        kind: ReportKind,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +95,9 @@ pub fn asked(method: &Method, path: &str) -> Result<Asked, Refusal> {
     let (wanted, asked) = match words[..] {
         ["nodes", name] => (Method::GET, boot(name, ".ipxe", false)?),
         ["grub", "nodes", name] => (Method::GET, boot(name, ".cfg", true)?),
+        // A BMC asks how long a CD is before it reads any of it; neither uses anything up.
+        ["seed", text, CD] if *method == Method::HEAD => (Method::HEAD, Asked::Cd { token: token(text)?, head: true }),
+        ["seed", text, CD] => (Method::GET, Asked::Cd { token: token(text)?, head: false }),
         ["seed", text, file] => (Method::GET, Asked::Seed { token: token(text)?, file: file.to_owned() }),
         ["report", text] => (Method::POST, Asked::Report { token: token(text)?, kind: ReportKind::Webhook }),
         ["report", text, name] => {
@@ -86,7 +106,7 @@ pub fn asked(method: &Method, path: &str) -> Result<Asked, Refusal> {
         }
         _ => return Err(not_found()),
     };
-    // HEAD is no GET here: it would use up what nobody reads.
+    // Elsewhere HEAD is no GET: it would use up what nobody reads.
     if *method != wanted {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method"));
     }
@@ -123,6 +143,10 @@ mod tests {
             asked(&Method::GET, &format!("/seed/{TOKEN}/user-data")).unwrap(),
             Asked::Seed { token: token.clone(), file }
         );
+        for (method, head) in [(Method::GET, false), (Method::HEAD, true)] {
+            let found = asked(&method, &format!("/seed/{TOKEN}/cidata.iso")).unwrap();
+            assert_eq!(found, Asked::Cd { token: token.clone(), head });
+        }
         for kind in ReportKind::ALL {
             let end = if kind == ReportKind::Webhook { String::new() } else { format!("/{}", kind.name()) };
             let found = asked(&Method::POST, &format!("/report/{TOKEN}{end}")).unwrap();
@@ -182,6 +206,12 @@ mod tests {
         for method in [Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
             assert_eq!(status(method.clone(), "/nodes/52-54-00-ab-cd-ef.ipxe"), 405);
             assert_eq!(status(method, &format!("/seed/{TOKEN}/user-data")), 405);
+        }
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            assert_eq!(status(method, &format!("/seed/{TOKEN}/cidata.iso")), 405);
+        }
+        for path in [format!("/seed/{TOKEN}/cidata.ISO"), format!("/seed/{TOKEN}/user-data")] {
+            assert_eq!(status(Method::HEAD, &path), 405);
         }
         for method in [Method::HEAD, Method::GET, Method::PUT] {
             assert_eq!(status(method, &format!("/report/{TOKEN}")), 405);

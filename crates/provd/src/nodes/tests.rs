@@ -446,7 +446,7 @@ async fn a_stranger_is_no_node() {
 fn path() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         4 => proptest::sample::select(&[
-            "nodes", "grub", "seed", "report", "step", "failed", "installed", "first-boot", "user-data", "preseed.cfg", "..",
+            "nodes", "grub", "seed", "report", "step", "failed", "installed", "first-boot", "user-data", "preseed.cfg", "cidata.iso", "..",
             ".", "", "%2e%2e", "%00", "52-54-00-00-00-01.ipxe", "52-54-00-00-00-01.cfg", "52:54:00:00:00:01.ipxe",
             "0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF",
         ][..]).prop_map(str::to_owned),

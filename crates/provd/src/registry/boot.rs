@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::store::{Grant, Purpose, StoreError, Token};
 
 /// Seconds for which a report is taken: the longest installation and its first boot.
-const REPORTS: i64 = 7 * 24 * 3600;
+pub(super) const REPORTS: i64 = 7 * 24 * 3600;
 
 /// The two scripts of a node, for the one decision.
 #[derive(Debug, Clone, PartialEq, Eq)]

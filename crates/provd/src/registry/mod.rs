@@ -6,6 +6,7 @@
 //! in as an argument. All methods may block for a flush of the disk; call them off the asynchronous threads.
 
 mod boot;
+mod cd;
 mod operator;
 mod report;
 mod scripts;
@@ -30,7 +31,9 @@ use crate::state::{Active, Disk, State, Transition, Unknown};
 use crate::store::{AuditLine, Audited, Grant, Store, StoreError, StoredNode};
 
 pub use boot::{BootAnswer, RefusedBoot, Seed};
+pub use cd::{CdError, ReadCd};
 pub use operator::ArmError;
+pub(crate) use report::without_tokens;
 pub use report::{FirstBoot, Outcome, Phase, Progress, Report};
 pub use scripts::Scripts;
 
@@ -166,6 +169,7 @@ pub struct Registry {
     memory: Mutex<BTreeMap<MacAddr, StoredNode>>,
     /// At most one for each declared node.
     refusals: Mutex<BTreeMap<MacAddr, RefusedBoot>>,
+    cds: cd::Cds,
     changes: broadcast::Sender<Change>,
 }
 
@@ -194,6 +198,7 @@ impl Registry {
             started: AtomicI64::new(now.as_second()),
             memory,
             refusals,
+            cds: cd::Cds::default(),
             changes,
         };
         registry.reconcile(now)?;
@@ -389,6 +394,9 @@ impl Registry {
             crate::webhooks::enqueue(transaction, &self.declared.control.webhooks, &audited, now)?;
             Ok(audited)
         })?;
+        if ends_attempt(step.to()) {
+            self.cds.forget(mac);
+        }
         memory.insert(mac, after);
         self.tell(Change::Transition(audited));
         Ok(())

@@ -113,7 +113,10 @@ impl Registry {
         }
         let actor = Actor::node(from);
         // It has a token of its answers: it has read them, and nobody reads them again.
-        let read = |transaction: &Transaction<'_>| Grant::revoke(transaction, mac, Some(Purpose::Seed));
+        let read = |transaction: &Transaction<'_>| {
+            Grant::revoke(transaction, mac, Some(Purpose::Seed))?;
+            Grant::revoke(transaction, mac, Some(Purpose::Cd))
+        };
         if let State::Stalled(stalled) = state {
             self.commit(&mut memory, mac, stalled.resume(), &actor, now, read)?;
         }
@@ -158,6 +161,9 @@ impl Registry {
             if kept {
                 outcome = Outcome::Taken;
             }
+        }
+        if outcome == Outcome::Taken {
+            self.cds.forget(mac);
         }
         if let Some(event) = told {
             self.tell(Change::Reported(event));
@@ -240,7 +246,7 @@ fn clean(report: Report) -> Report {
 
 /// Every token is 32 hexadecimal digits, and stands in a path after `seed/` or `report/`; but a log may show it alone. No word
 /// of that form is shown.
-fn without_tokens(text: &str) -> String {
+pub(crate) fn without_tokens(text: &str) -> String {
     let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
@@ -329,7 +335,7 @@ fn events_of_attempt(connection: &Connection, mac: MacAddr, attempt: u64) -> Res
 }
 
 /// What an event is known by: what the node said, its time (`said`) included.
-fn digest_of(event: &ReportedEvent, said: Timestamp) -> String {
+pub(super) fn digest_of(event: &ReportedEvent, said: Timestamp) -> String {
     let ReportedEvent { mac, attempt, kind, name, text, result, .. } = event;
     hex::encode(Sha256::digest(format!("{mac}\n{attempt}\n{said}\n{kind}\n{name}\n{text}\n{result:?}")))
 }
@@ -340,7 +346,7 @@ fn is_known(connection: &Connection, digest: &str) -> Result<bool, StoreError> {
 
 /// Stores an event unless it is known, or the attempt has told too much already. Whether it was new. It stands in the timeline at
 /// the time at which it came.
-fn keep(transaction: &Transaction<'_>, event: &ReportedEvent, digest: &str) -> Result<bool, StoreError> {
+pub(super) fn keep(transaction: &Transaction<'_>, event: &ReportedEvent, digest: &str) -> Result<bool, StoreError> {
     let ReportedEvent { mac, attempt, at, kind, name, text, result, .. } = event;
     // The few that end an attempt have their place beyond the limit.
     if events_of_attempt(transaction, *mac, *attempt)? >= EVENTS_PER_ATTEMPT + LAST_EVENTS {

@@ -291,3 +291,99 @@ fn what_old_attempts_left_goes_and_the_audit_log_stays() {
     let (lines, _) = Audited::verify(registry.store()).unwrap().unwrap();
     assert_eq!(lines, 2 + 13 * 4);
 }
+
+/// Node 1 has a BMC.
+fn with_bmc() -> (Lab, IpAddr) {
+    let mut lab = Lab::new();
+    let bmc = r#"{"address": "10.20.0.11", "mac": null, "kind": "redfish", "credentials": null}"#;
+    lab.declared.inventory.nodes[0].bmc = serde_json::from_str(bmc).unwrap();
+    (lab, "10.20.0.11".parse().unwrap())
+}
+
+#[test]
+fn a_seed_cd_ends_every_other_way_to_the_answers() {
+    let (lab, bmc) = with_bmc();
+    let registry = lab.open(START);
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    // A loader may have read this by TFTP, where nobody could be told.
+    let grub = lab.directory.path().join("grub/52-54-00-00-00-01.cfg");
+    let read_before = token_in(&fs::read_to_string(&grub).unwrap(), "/seed/");
+    let token = registry.seed_cd(mac(1), &admin(), START).unwrap();
+    assert!(!grub.exists());
+    assert_eq!(state(&registry, 1), "installing");
+    assert!(matches!(registry.seed(&read_before, "user-data", from(), START), Err(Refused::Gone)));
+    assert!(matches!(registry.seed(&token, "user-data", bmc, START), Err(Refused::Token)));
+    registry.script_was_read(mac(1), from(), START).unwrap();
+    assert!(!installs(&registry.boot(mac(1), from(), START).unwrap().unwrap()));
+    assert!(matches!(registry.seed_cd(mac(1), &admin(), START), Err(CdError::NotArmed { state: "installing", .. })));
+    assert!(matches!(registry.cd(&token, from(), START), Err(Refused::Address)));
+    let image = registry.cd(&token, bmc, START).unwrap().image;
+    let report = token_in(&String::from_utf8_lossy(&image), "/report/");
+    // Disarmed: neither is good any more.
+    assert!(registry.disarm(mac(1), &admin(), "test", START).unwrap());
+    assert!(matches!(registry.cd(&token, bmc, START), Err(Refused::Gone)));
+    assert!(matches!(registry.report(&report, Report::Installed, from(), START), Err(Refused::Gone)));
+}
+
+#[test]
+fn a_seed_cd_waits_for_its_machine_until_the_arming_would_have_expired() {
+    let (lab, bmc) = with_bmc();
+    let registry = lab.open(START);
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    assert!(matches!(registry.seed_cd(mac(1), &admin(), START + 2.hours()), Err(CdError::Expired(_))));
+    let token = registry.seed_cd(mac(1), &admin(), START).unwrap();
+    let silent = START + 40.minutes();
+    registry.tick(silent).unwrap();
+    assert_eq!(state(&registry, 1), "stalled");
+    let image = registry.cd(&token, bmc, silent).unwrap().image;
+    assert!(matches!(registry.cd(&token, bmc, START + 60.minutes()), Err(Refused::Gone)));
+    assert!(matches!(registry.cd(&token, bmc, START - 1.hours()), Err(Refused::Gone)), "the clock was set back");
+    registry.tick(START + 61.minutes()).unwrap();
+    assert!(matches!(registry.cd(&token, bmc, silent), Err(Refused::Gone)), "it is kept in memory");
+    // It may still say that it was started in time.
+    let report = token_in(&String::from_utf8_lossy(&image), "/report/");
+    registry.report(&report, Report::Installed, from(), START + 61.minutes()).unwrap();
+    assert_eq!(state(&registry, 1), "installed");
+}
+
+#[test]
+fn taking_a_seed_cd_back_leaves_an_installation_that_goes_on() {
+    let (lab, bmc) = with_bmc();
+    let registry = lab.open(START);
+    let withdraw = |attempt| registry.withdraw_cd(mac(1), attempt, &admin(), "test", START).unwrap();
+    // From the network, without a CD.
+    let report = installing(&registry, START);
+    assert!(!withdraw(1));
+    registry.report(&report, Report::Failed { reason: "test".to_owned(), log: None }, from(), START).unwrap();
+    // From a CD of which the installer has reported.
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    let token = registry.seed_cd(mac(1), &admin(), START).unwrap();
+    let report = token_in(&String::from_utf8_lossy(&registry.cd(&token, bmc, START).unwrap().image), "/report/");
+    assert!(!withdraw(1), "another attempt");
+    let step = Progress { kind: Phase::Start, name: "x".to_owned(), text: String::new(), at: None, result: None };
+    registry.report(&report, Report::Progress(step), from(), START).unwrap();
+    assert!(!withdraw(2));
+    assert_eq!(state(&registry, 1), "installing");
+    registry.disarm(mac(1), &admin(), "test", START).unwrap();
+    // One that is armed still, and one whose CD nobody has used.
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    assert!(withdraw(3));
+    assert_eq!(state(&registry, 1), "disk");
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    registry.seed_cd(mac(1), &admin(), START).unwrap();
+    assert!(withdraw(4));
+    assert_eq!(state(&registry, 1), "failed");
+    assert!(!withdraw(4));
+}
+
+#[test]
+fn debian_gets_no_seed_cd_and_stays_armed() {
+    let (mut lab, _) = with_bmc();
+    lab.declared.installers.get_mut("noble").unwrap().system.release = netboot::Release::Debian13;
+    let registry = lab.open(START);
+    registry.arm(mac(1), &admin(), "test", START).unwrap();
+    assert!(matches!(registry.cd_allowed(mac(1), START), Err(CdError::Preseed(_))));
+    assert!(matches!(registry.seed_cd(mac(1), &admin(), START), Err(CdError::Preseed(_))));
+    assert_eq!(state(&registry, 1), "armed");
+    assert!(matches!(registry.cd_allowed(mac(2), START), Err(CdError::NoBmc(_))));
+}

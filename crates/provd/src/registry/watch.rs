@@ -22,6 +22,7 @@ impl Registry {
             stored.since = stored.since.min(now);
             stored.heard = stored.heard.map(|heard| heard.min(now));
         }
+        self.cds.expire(now);
         let due: Vec<(MacAddr, Transition)> =
             memory.values().filter_map(|stored| Some((stored.mac, self.due(stored, now)?))).collect();
         // One that cannot be written does not keep the others.

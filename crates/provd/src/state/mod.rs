@@ -12,7 +12,7 @@
 //!
 //! Each state is a type, and each way a method that consumes it: what has no method cannot be written. The methods give a
 //! [`Transition`]; nothing else makes one, and the store takes nothing else. The invariant that protects data: from the moment
-//! at which the answers are handed out ([`Booting::answers_read`]) no state answers a boot request with an installer, until a
+//! at which the answers are handed out ([`Booting::answers_read`], [`Booting::answers_on_cd`]) no state answers a boot request with an installer, until a
 //! person arms the node again.
 
 #[cfg(test)]

@@ -94,8 +94,17 @@ impl Armed {
 impl Booting {
     /// Its answers were handed out: the single use of the arming.
     pub fn answers_read(self) -> Transition {
-        let installing = Installing { attempt: self.attempt.clone(), step: "reads its answers".to_owned(), said: None };
-        Transition::new(self, installing, "the answers were read")
+        self.handed_out("reads its answers", "the answers were read")
+    }
+
+    /// Its answers were handed out on a CD: the single use of the arming, as well.
+    pub fn answers_on_cd(self) -> Transition {
+        self.handed_out("its answers are on a CD", "the answers were handed out on a CD")
+    }
+
+    fn handed_out(self, step: &str, why: &str) -> Transition {
+        let installing = Installing { attempt: self.attempt.clone(), step: step.to_owned(), said: None };
+        Transition::new(self, installing, why)
     }
 }
 

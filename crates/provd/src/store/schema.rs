@@ -42,7 +42,7 @@ CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit BEGIN SELECT RAISE(
 -- Tokens by their SHA-256: who reads the database cannot use them.
 CREATE TABLE tokens (
     hash       TEXT PRIMARY KEY,
-    purpose    TEXT NOT NULL,              -- 'seed' or 'report'
+    purpose    TEXT NOT NULL,              -- 'seed', 'report' or 'cd'
     mac        TEXT NOT NULL,
     attempt    INTEGER NOT NULL,
     address    TEXT NOT NULL,              -- the only one it is good from

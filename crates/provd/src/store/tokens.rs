@@ -75,6 +75,8 @@ pub enum Purpose {
     Seed,
     /// Reports progress.
     Report,
+    /// Reads the answers as a CD; a BMC's.
+    Cd,
 }
 
 impl Purpose {
@@ -82,6 +84,7 @@ impl Purpose {
         match self {
             Purpose::Seed => "seed",
             Purpose::Report => "report",
+            Purpose::Cd => "cd",
         }
     }
 }
@@ -146,7 +149,19 @@ impl Grant {
         Ok(count as u64)
     }
 
-    /// Ends all tokens of a node, of one purpose or of both.
+    /// Whether an attempt has a token for a purpose that was not ended.
+    pub(crate) fn is_open(
+        connection: &Connection,
+        mac: MacAddr,
+        attempt: u64,
+        purpose: Purpose,
+    ) -> Result<bool, StoreError> {
+        Ok(connection
+            .prepare_cached("SELECT 1 FROM tokens WHERE mac = ? AND attempt = ? AND purpose = ? AND revoked = 0")?
+            .exists(params![mac.to_string(), attempt as i64, purpose.name()])?)
+    }
+
+    /// Ends all tokens of a node, of one purpose or of all.
     pub(crate) fn revoke(
         transaction: &Transaction<'_>,
         mac: MacAddr,

@@ -130,6 +130,11 @@ impl<'a> Walk<'a> {
         Walk { registry: &app.registry, number, seed: None, report: None }
     }
 
+    /// One whose answers were on a CD.
+    pub(crate) fn reporting(app: &'a App, number: usize, report: Token) -> Self {
+        Walk { report: Some(report), ..Walk::of(app, number) }
+    }
+
     /// The tokens that it was given.
     pub(crate) fn secrets(&self) -> Vec<String> {
         [&self.seed, &self.report].into_iter().flatten().map(Token::reveal).collect()

@@ -5,4 +5,5 @@ mod command_line;
 mod lab;
 mod machine;
 mod router;
+mod seed_cd;
 mod webdriver;
