@@ -148,20 +148,22 @@ async fn a_bmc_that_fails_for_a_moment_after_off_is_waited_for_and_the_machine_s
     let mut bench = Bench::new(Model { power_delay: Duration::from_millis(50), ..Model::generic() }).await;
     bench.machine.patience.settle = Duration::from_secs(5);
     let bench = &bench;
-    let healed = std::sync::atomic::AtomicBool::new(false);
-    let run = bench.machine.run(&verb_cycle(), &|step| {
+    let failing = std::sync::atomic::AtomicBool::new(false);
+    let verb = verb_cycle();
+    let tell = |step: Step<'_>| {
         if matches!(step, Step::Reset(kind) if kind == "ForceOff") {
             bench.bmc.fault_at("GET", "Systems", Fault::GarbageJson);
-            healed.store(true, std::sync::atomic::Ordering::SeqCst);
+            failing.store(true, std::sync::atomic::Ordering::SeqCst);
         }
-    });
+    };
+    let run = bench.machine.run(&verb, &tell);
     let heal = async {
         tokio::time::sleep(Duration::from_millis(600)).await;
         bench.bmc.heal();
     };
     let (result, ()) = tokio::join!(run, heal);
     assert_eq!(result.unwrap().summary(), "on -> on (ForceOff, On)");
-    assert!(healed.into_inner());
+    assert!(failing.into_inner());
     assert_eq!(bench.state().power, Power::On);
 }
 
