@@ -46,6 +46,9 @@ pub enum Error {
     /// Supermicro's program has failed in a way that is none of the above.
     #[error("SUM failed to {what} (exit code {code}): {said}")]
     Sum { what: String, code: i32, said: String },
+    /// In the middle of switching off and on.
+    #[error("{0}; the machine was being switched off and on, and is off or may go off")]
+    LeftOff(Box<Error>),
     /// Of this process's own surroundings: a file, a program.
     #[error("{0}")]
     Surroundings(String),
@@ -90,6 +93,22 @@ impl Error {
         Error::Unsupported { what: what.into(), reason: reason.into() }
     }
 
+    /// Of something that failed between off and on.
+    pub(crate) fn left_off(self) -> Self {
+        Error::LeftOff(Box::new(self))
+    }
+
+    /// Whether it may be over in a moment, while the machine's power changes or it is in POST.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::Cut { .. } | Error::Busy { .. } | Error::Nonsense { .. } => true,
+            // A resource that is not there now: 404.
+            Error::Unsupported { .. } => true,
+            Error::Refused { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+
     pub fn kind(&self) -> Kind {
         match self {
             Error::Unreachable { .. }
@@ -103,6 +122,7 @@ impl Error {
             | Error::Unsupported { .. }
             | Error::Refused { .. }
             | Error::Sum { .. } => Kind::Refused,
+            Error::LeftOff(error) => error.kind(),
             Error::Input { .. } => Kind::Input,
             Error::NotApplied { .. } => Kind::NotApplied,
             Error::Pins(_) | Error::Surroundings(_) => Kind::Surroundings,
@@ -133,6 +153,7 @@ impl Error {
                     "change it in the BMC's own web page{also}, then write the new one where the node's `credentials` point"
                 ));
             }
+            Error::LeftOff(_) => "power on, when the BMC answers again; its console shows how far it is",
             Error::Input { help, .. } => return help.clone(),
             Error::Refused { said, .. } => {
                 return said.iter().find_map(|message| message.resolution.clone());

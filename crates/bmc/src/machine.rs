@@ -47,7 +47,7 @@ impl Talk<'_> {
         (self.steps)(Step::Doing(text));
     }
 
-    /// Tells that the power is touched now.
+    /// Tells that the power was touched.
     pub(crate) fn step_reset(&self, kind: &str) {
         (self.steps)(Step::Reset(kind));
     }
@@ -60,6 +60,7 @@ impl Machine {
     /// # Errors
     /// See [`Error`]; nothing was changed unless the error is one of reading back, or of an answer that was lost.
     pub async fn run(&self, verb: &Verb, steps: &Steps<'_>) -> Result<Outcome, Error> {
+        verb.check()?;
         steps(Step::Connecting);
         let client =
             Client::connect(self.endpoint, self.credentials.clone(), &self.trust, self.patience.clone()).await?;
@@ -71,13 +72,24 @@ impl Machine {
             }
         };
         let talk = Talk { client, service, machine: self, steps };
-        let result = talk.carry_out(verb).await;
+        let result = talk.in_time(verb).await;
         talk.client.close().await;
         result
     }
 }
 
 impl Talk<'_> {
+    async fn in_time(&self, verb: &Verb) -> Result<Outcome, Error> {
+        let Some(whole) = self.machine.patience.whole else { return self.carry_out(verb).await };
+        tokio::time::timeout(whole, self.carry_out(verb)).await.unwrap_or_else(|_| {
+            Err(Error::Cut {
+                endpoint: self.client.endpoint().to_owned(),
+                request: verb.title(),
+                reason: format!("it was not over in {} seconds", whole.as_secs()),
+            })
+        })
+    }
+
     async fn carry_out(&self, verb: &Verb) -> Result<Outcome, Error> {
         Ok(match verb {
             Verb::Status {} => Outcome::Status(status::read(self).await),

@@ -4,7 +4,6 @@
 
 use std::time::Instant;
 
-use netboot::BmcKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
@@ -12,6 +11,7 @@ use url::Url;
 use crate::error::Error;
 use crate::machine::Talk;
 use crate::plain::plain;
+use crate::quirks::{Quirk, Quirks};
 use crate::service::{link, linked};
 use crate::status::text;
 
@@ -37,11 +37,12 @@ const MOST: usize = 16;
 
 /// Inserts an image.
 pub(crate) async fn insert(talk: &Talk<'_>, image: &str) -> Result<Media, Error> {
-    let image = checked(image, talk.machine.kind)?;
+    check(image)?;
+    suits(image, &talk.service.quirks)?;
     let slots = slots(talk, INSERT).await?;
     let mut refused = None;
     for mut slot in slots {
-        match slot.hold(talk, &image).await {
+        match slot.hold(talk, image).await {
             // Some BMCs list slots that take no URL.
             Err(error @ Error::Unsupported { .. }) => refused = refused.or(Some(error)),
             result => return result,
@@ -52,27 +53,35 @@ pub(crate) async fn insert(talk: &Talk<'_>, image: &str) -> Result<Media, Error>
 
 /// Takes out whatever is in the slots for CDs.
 pub(crate) async fn eject(talk: &Talk<'_>) -> Result<Media, Error> {
-    let mut last = None;
+    let (mut first, mut emptied, mut ejected) = (None, Vec::new(), Vec::new());
     for mut slot in slots(talk, EJECT).await? {
         if slot.state.inserted {
-            let ejected = slot.state.image.clone();
+            let image = slot.state.image.clone();
             slot.empty(talk).await?;
-            let ejected = Some(ejected.map_or_else(|| "an image".to_owned(), |image| harmless(&image)));
-            return Ok(Media { slot: slot.name, image: None, ejected, changed: true });
+            ejected.push(image.map_or_else(|| "an image".to_owned(), |image| harmless(&image)));
+            emptied.push(slot.name);
+        } else {
+            first = first.or(Some(slot.name));
         }
-        last = last.or(Some(slot.name));
     }
-    let slot = last.ok_or_else(|| Error::unsupported(EJECT, "it shows no slot for a CD"))?;
+    if !emptied.is_empty() {
+        let (slot, ejected) = (emptied.join(", "), Some(ejected.join(", ")));
+        return Ok(Media { slot, image: None, ejected, changed: true });
+    }
+    let slot = first.ok_or_else(|| Error::unsupported(EJECT, "it shows no slot for a CD"))?;
     Ok(Media { slot, ..Media::default() })
 }
 
-/// An image's address, as it is sent.
-fn checked(image: &str, kind: BmcKind) -> Result<String, Error> {
-    let fault = |reason: &str| Error::Input {
-        // The text itself may hold a password.
+/// The text itself may hold a password.
+fn fault(reason: &str) -> Error {
+    Error::Input {
         message: format!("the image's address {reason}"),
         help: Some("as in http://10.10.1.1/images/installer.iso".to_owned()),
-    };
+    }
+}
+
+/// Whether an image's address is one that any BMC could use.
+pub(crate) fn check(image: &str) -> Result<(), Error> {
     let url = Url::parse(image).map_err(|error| fault(&format!("is none: {error}")))?;
     if !["http", "https", "nfs", "smb", "cifs"].contains(&url.scheme()) {
         return Err(fault("must begin with http://, https://, nfs:// or smb://"));
@@ -86,11 +95,15 @@ fn checked(image: &str, kind: BmcKind) -> Result<String, Error> {
     if url.fragment().is_some() || image.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
         return Err(fault("must hold no '#', no blanks and no control characters"));
     }
-    // OpenStack Ironic, release note remove-filename-param-from-vmedia-url.
-    if kind == BmcKind::Supermicro && image.contains(['?', '=']) {
-        return Err(fault("must hold no '?' and no '=': Supermicro's BMCs refuse them"));
+    Ok(())
+}
+
+/// Whether this BMC takes such an address.
+fn suits(image: &str, quirks: &Quirks) -> Result<(), Error> {
+    match quirks.has(Quirk::PlainImageUrl) && image.contains(['?', '=']) {
+        true => Err(fault("must hold no '?' and no '=': this BMC refuses them")),
+        false => Ok(()),
     }
-    Ok(image.to_owned())
 }
 
 /// Somebody else's address, as it may be shown.
@@ -152,7 +165,8 @@ async fn slots(talk: &Talk<'_>, what: &str) -> Result<Vec<Slot>, Error> {
         }
     }
     // The collection of such a board may be empty, or have no link.
-    if let (true, BmcKind::Supermicro, Some(manager)) = (found.is_empty(), talk.machine.kind, &talk.service.manager) {
+    let hidden = found.is_empty() && talk.service.quirks.has(Quirk::HiddenCfgCd);
+    if let (true, Some(manager)) = (hidden, &talk.service.manager) {
         let vm1 = format!("{}/VM1", manager.trim_end_matches('/'));
         if let Some(answer) = talk.client.find(&vm1, what).await? {
             found.extend(cfg_cd(talk, &vm1, &answer.body, what).await?);
@@ -227,7 +241,8 @@ impl Slot {
     /// Makes it hold the image.
     async fn hold(&mut self, talk: &Talk<'_>, image: &str) -> Result<Media, Error> {
         let mut media = Media { slot: self.name.clone(), image: Some(image.to_owned()), ..Media::default() };
-        if self.holds(image) {
+        // A name alone may be another server's image.
+        if self.holds(image) && self.state.image.is_some() {
             return Ok(media);
         }
         if let Way::CfgCd { .. } = self.way {
@@ -379,7 +394,7 @@ mod tests {
 
     #[test]
     fn an_address_with_a_password_is_refused_and_not_repeated() {
-        let error = checked("http://me:hunter2@10.0.0.1/a.iso", BmcKind::Redfish).unwrap_err();
+        let error = check("http://me:hunter2@10.0.0.1/a.iso").unwrap_err();
         assert_eq!(error.kind(), crate::Kind::Input);
         assert!(!error.to_string().contains("hunter2"));
         assert_eq!(harmless("smb://me:hunter2@host/a.iso"), "smb://host/a.iso");
@@ -389,12 +404,14 @@ mod tests {
     fn only_addresses_that_a_bmc_can_fetch_are_sent() {
         for wrong in ["a.iso", "ftp://host/a.iso", "file:///a.iso", "http://host", "http://host/a b", "http://host/a#b"]
         {
-            assert!(checked(wrong, BmcKind::Redfish).is_err(), "{wrong}");
+            assert!(check(wrong).is_err(), "{wrong}");
         }
         for right in ["http://10.0.0.1:8080/a.iso", "https://host/a.iso?x=1", "nfs://host/export/a.iso"] {
-            assert_eq!(checked(right, BmcKind::Redfish).unwrap(), right);
+            check(right).unwrap();
         }
-        assert!(checked("https://host/a.iso?x=1", BmcKind::Supermicro).is_err());
+        let of = |kind| Quirks::of(kind, "", "", "");
+        assert!(suits("https://host/a.iso?x=1", &of(netboot::BmcKind::Supermicro)).is_err());
+        assert!(suits("https://host/a.iso?x=1", &of(netboot::BmcKind::Redfish)).is_ok());
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Patience {
     pub settle: Duration,
     /// For the machine to come through POST with its pending settings applied.
     pub post: Duration,
+    /// For a whole verb; none where somebody waits who can stop it. The session is ended all the same.
+    pub whole: Option<Duration>,
     /// Between two looks.
     pub poll: Duration,
 }
@@ -30,6 +32,7 @@ impl Default for Patience {
             graceful: Duration::from_secs(300),
             settle: Duration::from_secs(60),
             post: Duration::from_secs(900),
+            whole: None,
             poll: Duration::from_secs(2),
         }
     }

@@ -67,18 +67,21 @@ impl PowerChange {
     }
 }
 
+/// What switches a machine on, the best first.
+const ON: &[&str] = &["On", "ForceOn", "PushPowerButton"];
+
 /// Changes it, and waits until the power state shows it.
 pub(crate) async fn change(talk: &Talk<'_>, action: PowerAction, manner: Manner) -> Result<PowerChange, Error> {
     let mut power = Power::read(talk).await?;
     let before = power.state.clone();
     let mut proven = true;
     match action {
-        PowerAction::On => power.on().await?,
-        PowerAction::Off => power.off(manner).await?,
-        PowerAction::Cycle => {
-            power.off(manner).await?;
-            power.on().await?;
+        PowerAction::On => {
+            let kind = power.choose(ON, "power on")?;
+            power.on(kind).await?;
         }
+        PowerAction::Off => power.off(manner).await?,
+        PowerAction::Cycle => power.cycle(manner).await?,
         PowerAction::Reset => proven = power.reset(manner).await?,
     }
     Ok(PowerChange { action, before, after: power.state, sent: power.sent, proven })
@@ -94,6 +97,8 @@ struct Power<'a> {
     /// ComputerSystem.LastResetTime and BootProgress.LastState: what else tells of a restart.
     signs: [Option<String>; 2],
     sent: Vec<String>,
+    /// Whether one of them was accepted, or may have been.
+    accepted: bool,
 }
 
 impl<'a> Power<'a> {
@@ -113,7 +118,15 @@ impl<'a> Power<'a> {
             let of_type = parameters.find(|parameter| parameter["Name"] == "ResetType");
             allowed = of_type.map(|parameter| texts(&parameter["AllowableValues"])).unwrap_or_default();
         }
-        let mut power = Power { talk, target, allowed, state: String::new(), signs: [None, None], sent: Vec::new() };
+        let mut power = Power {
+            talk,
+            target,
+            allowed,
+            state: String::new(),
+            signs: [None, None],
+            sent: Vec::new(),
+            accepted: false,
+        };
         power.see(system);
         Ok(power)
     }
@@ -138,33 +151,44 @@ impl<'a> Power<'a> {
             .ok_or_else(|| Error::unsupported(what, format!("its reset types are {}", self.allowed.join(", "))))
     }
 
-    /// Sends it. Some BMCs refuse a while after the power has changed: then again, unless the machine is as `wanted` by itself.
+    /// Sends it. Some BMCs refuse a while after the power has changed, or are away: then again, unless the machine is as `wanted` by
+    /// itself.
     async fn send(&mut self, kind: &str, wanted: &str) -> Result<(), Error> {
-        self.talk.step_reset(kind);
+        self.talk.step(&format!("reset: {kind}"));
         self.sent.push(kind.to_owned());
         let body = json!({ "ResetType": kind });
         let patience = &self.talk.client.patience;
         let begun = Instant::now();
         loop {
-            match self.talk.client.post(&self.target, &body, &format!("reset with {kind}")).await {
+            let mut arrival = Arrival { talk: self.talk, kind, possible: true };
+            let error = match self.talk.client.post(&self.target, &body, &format!("reset with {kind}")).await {
                 // Whether it was done shows in the power state.
-                Ok(_) | Err(Error::Cut { .. }) => return Ok(()),
-                Err(Error::Refused { said, .. }) if said.iter().any(Message::is_about_power) && !wanted.is_empty() => {
-                    self.look().await?;
-                    if self.state == wanted {
-                        return Ok(());
-                    }
-                    if begun.elapsed() >= patience.settle {
-                        return Err(Error::Refused { what: format!("reset with {kind}"), status: 409, said });
-                    }
-                    tokio::time::sleep(patience.poll).await;
+                Ok(_) | Err(Error::Cut { .. }) => {
+                    self.accepted = true;
+                    return Ok(());
                 }
-                Err(error) => return Err(error),
+                Err(error) => error,
+            };
+            arrival.possible = false;
+            drop(arrival);
+            let again = match &error {
+                // Nothing was sent.
+                Error::Unreachable { .. } => true,
+                Error::Refused { said, .. } => said.iter().any(Message::is_about_power),
+                _ => false,
+            };
+            if !again || wanted.is_empty() || begun.elapsed() >= patience.settle {
+                return Err(error);
+            }
+            match self.look().await {
+                Ok(()) if self.state == wanted => return Ok(()),
+                Err(error) if !error.is_passing() => return Err(error),
+                _ => tokio::time::sleep(patience.poll).await,
             }
         }
     }
 
-    /// Whether the state came in time. A BMC that is away for a moment, because its machine's power changed, may come back.
+    /// Whether the state came in time. A BMC may be away or confused for a moment, because its machine's power changed.
     async fn wait(&mut self, state: &str, time: Duration) -> Result<bool, Error> {
         let begun = Instant::now();
         loop {
@@ -172,7 +196,7 @@ impl<'a> Power<'a> {
             match self.look().await {
                 Ok(()) if self.state == state => return Ok(true),
                 Ok(()) if late => return Ok(false),
-                Err(error) if late || !is_away(&error) => return Err(error),
+                Err(error) if late || !error.is_passing() => return Err(error),
                 _ => tokio::time::sleep(self.talk.client.patience.poll).await,
             }
         }
@@ -190,14 +214,25 @@ impl<'a> Power<'a> {
         Error::NotApplied { what: "PowerState".to_owned(), asked: asked.to_owned(), found: self.state.clone() }
     }
 
-    async fn on(&mut self) -> Result<(), Error> {
+    /// Off, and on again. How it is switched on is known before it is switched off.
+    async fn cycle(&mut self, manner: Manner) -> Result<(), Error> {
+        let kind = self.choose(ON, "power on")?;
+        let touched = self.state != "Off";
+        match self.off(manner).await {
+            Ok(()) => self.on(kind).await.map_err(|error| if touched { error.left_off() } else { error }),
+            // It may still go off, later than anybody waits.
+            Err(error) if self.accepted => Err(error.left_off()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn on(&mut self, kind: &str) -> Result<(), Error> {
         match self.state.as_str() {
             "On" => return Ok(()),
             "PoweringOn" => return self.reach("On").await,
             "PoweringOff" => self.reach("Off").await?,
             _ => {}
         }
-        let kind = self.choose(&["On", "ForceOn", "PushPowerButton"], "power on")?;
         self.send(kind, "On").await?;
         self.reach("On").await
     }
@@ -237,11 +272,9 @@ impl<'a> Power<'a> {
             });
         }
         // Without a sign nobody knows whether the operating system ignores a graceful restart; that it is off shows always.
-        let blind = manner == Manner::ThenForced && self.signs == [None, None];
+        let blind = manner == Manner::ThenForced && self.signs[0].is_none() && !at_os(&self.signs[1]);
         if blind || self.talk.service.quirks.has(Quirk::RestartByPower) {
-            self.off(manner).await?;
-            self.on().await?;
-            return Ok(true);
+            return self.cycle(manner).await.map(|()| true);
         }
         let patience = self.talk.client.patience.clone();
         if manner != Manner::Forced {
@@ -262,6 +295,12 @@ impl<'a> Power<'a> {
         self.restart(kind, patience.settle).await
     }
 
+    /// Whether what is shown now, and was not `before`, is the sign of a restart.
+    fn shows_restart(&self, before: &[Option<String>; 2]) -> bool {
+        let [reset, progress] = &self.signs;
+        *reset != before[0] && reset.is_some() || at_os(&before[1]) && progress.is_some() && !at_os(progress)
+    }
+
     /// Sends it, and looks for a sign of it.
     async fn restart(&mut self, kind: &str, time: Duration) -> Result<bool, Error> {
         let before = self.signs.clone();
@@ -270,8 +309,8 @@ impl<'a> Power<'a> {
         let mut went = false;
         loop {
             match self.look().await {
-                Ok(()) => went |= self.state != "On" || self.signs != before,
-                Err(error) if is_away(&error) && begun.elapsed() < time => {}
+                Ok(()) => went |= self.state != "On" || self.shows_restart(&before),
+                Err(error) if error.is_passing() && begun.elapsed() < time => {}
                 Err(error) => return Err(error),
             }
             if went && self.state == "On" {
@@ -294,9 +333,24 @@ impl<'a> Power<'a> {
     }
 }
 
-/// Whether it may be over in a moment.
-fn is_away(error: &Error) -> bool {
-    matches!(error, Error::Unreachable { .. } | Error::Cut { .. })
+/// Tells that the power is touched, where a request may have arrived: also where nobody waits for its answer any more.
+struct Arrival<'a> {
+    talk: &'a Talk<'a>,
+    kind: &'a str,
+    possible: bool,
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if self.possible {
+            self.talk.step_reset(self.kind);
+        }
+    }
+}
+
+/// Whether the firmware has handed the machine over. Before that its progress moves by itself.
+fn at_os(progress: &Option<String>) -> bool {
+    matches!(progress.as_deref(), Some("OSBootStarted" | "OSRunning"))
 }
 
 fn texts(value: &Value) -> Vec<String> {

@@ -25,6 +25,10 @@ pub(crate) enum Quirk {
     TargetAs(BootTarget, &'static str),
     /// `Boot` is written to the system's settings object; the path below the system where there is no link to it.
     BootInSettings(&'static str),
+    /// An image's address may hold no `?` and no `=`.
+    PlainImageUrl,
+    /// `CfgCD` may be there without a link to its collection, below the manager's `VM1`.
+    HiddenCfgCd,
     /// A restart gets stuck: the power is switched off and on.
     RestartByPower,
 }
@@ -100,6 +104,16 @@ const ROWS: &[Row] = &[
         but_not: &["ars-111gl-nhr"],
         quirk: Quirk::TargetAs(BootTarget::Cd, "UsbCd"),
         source: "openstack/sushy resources/system/system.py and its note supermicro-vmedia-dev-workaround",
+        ..SUPERMICRO
+    },
+    Row {
+        quirk: Quirk::PlainImageUrl,
+        source: "OpenStack Ironic, release note remove-filename-param-from-vmedia-url",
+        ..SUPERMICRO
+    },
+    Row {
+        quirk: Quirk::HiddenCfgCd,
+        source: "clients of X10 and X11 boards that ask for Managers/1/VM1/CfgCD without following a link",
         ..SUPERMICRO
     },
     Row {

@@ -17,8 +17,8 @@ pub struct Raw {
     pub body: Value,
 }
 
-/// Reads it; only below `/redfish/`.
-pub(crate) async fn get(talk: &Talk<'_>, path: &str) -> Result<Raw, Error> {
+/// Whether it is a path below `/redfish/`.
+pub(crate) fn check(path: &str) -> Result<(), Error> {
     let (resource, _) = path.split_once('?').unwrap_or((path, ""));
     let below = resource == "/redfish" || resource.starts_with("/redfish/");
     let climbs = resource
@@ -30,6 +30,12 @@ pub(crate) async fn get(talk: &Talk<'_>, path: &str) -> Result<Raw, Error> {
             help: Some("begin with /redfish/v1/".to_owned()),
         });
     }
+    Ok(())
+}
+
+/// Reads it.
+pub(crate) async fn get(talk: &Talk<'_>, path: &str) -> Result<Raw, Error> {
+    check(path)?;
     let body = talk.client.get(path, &format!("read {}", plain(path))).await?.body;
     Ok(Raw { path: path.to_owned(), body })
 }

@@ -1,5 +1,7 @@
 //! What a machine measures about itself (DSP0268: Sensor, Thermal, Power, ThermalSubsystem, PowerSubsystem).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,6 +10,9 @@ use crate::gather::{Gather, noted, table};
 use crate::machine::Talk;
 use crate::service::link;
 use crate::status::text;
+
+/// Sensors of one machine that are shown.
+const MOST: usize = 2000;
 
 /// One reading.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,11 +62,16 @@ pub(crate) async fn read(talk: &Talk<'_>) -> Result<Sensors, Error> {
         found.extend(here);
     }
     let mut sensors: Vec<Sensor> = Vec::new();
+    let mut known = BTreeSet::new();
     for sensor in found {
         // A fan is a sensor as well as a part of the thermal subsystem.
-        if !sensors.iter().any(|known| known.name == sensor.name) {
+        if known.insert(sensor.name.clone()) {
             sensors.push(sensor);
         }
+    }
+    if sensors.len() > MOST {
+        gather.notes.push(format!("{} sensors: those after the first {MOST} are left out", sensors.len()));
+        sensors.truncate(MOST);
     }
     if sensors.is_empty() && gather.notes.is_empty() {
         return Err(Error::unsupported(WHAT, "no chassis of this machine shows any"));

@@ -113,12 +113,24 @@ async fn choose(client: &Client, systems: &[String], wanted: Option<&str>) -> Re
             help: Some("say which: bmc.system = \"...\" in nodes.toml".to_owned()),
         });
     };
+    // Not by HostName: whatever runs on a machine sets it.
+    let mut named = Vec::new();
     for path in systems {
         let body = bearable(client.get(path, WHAT).await.map(|answer| answer.body))?;
         let is = |key: &str| body[key].as_str().is_some_and(|has| has.eq_ignore_ascii_case(wanted));
-        if ["Id", "UUID", "Name", "HostName"].into_iter().any(is) {
-            return Ok((path.clone(), body));
+        if ["Id", "UUID", "Name"].into_iter().any(is) {
+            named.push((path.clone(), body));
         }
+    }
+    if named.len() > 1 {
+        let which: Vec<_> = named.iter().map(|(path, _)| plain(&id(path))).collect();
+        return Err(Error::Input {
+            message: format!("{} has several systems '{}': {}", client.endpoint(), plain(wanted), which.join(", ")),
+            help: Some("say which by its id: bmc.system = \"...\" in nodes.toml".to_owned()),
+        });
+    }
+    if let Some(only) = named.pop() {
+        return Ok(only);
     }
     Err(Error::Input {
         message: format!("{} has no system '{}'", client.endpoint(), plain(wanted)),

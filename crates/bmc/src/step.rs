@@ -7,7 +7,8 @@ use std::fmt;
 pub enum Step<'a> {
     /// Nothing was asked for yet.
     Connecting,
-    /// A reset of this type is sent now: the machine's power is touched from here on.
+    /// A reset of this type was sent, and may have arrived: the machine's power is touched from here on. One that was refused, or that
+    /// reached nobody, is none.
     Reset(&'a str),
     /// In a few words.
     Doing(&'a str),
@@ -20,7 +21,7 @@ impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Connecting => f.write_str("connecting"),
-            Step::Reset(kind) => write!(f, "reset: {kind}"),
+            Step::Reset(kind) => write!(f, "reset sent: {kind}"),
             Step::Doing(text) => f.write_str(text),
         }
     }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::boot::{BootMode, BootTarget};
+use crate::error::Error;
 use crate::power::PowerAction;
+use crate::{media, raw};
 
 /// One request of a person or a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,21 @@ pub enum Manner {
 }
 
 impl Verb {
+    /// What can be refused before anything is sent or recorded. An address with a password in it is never to be recorded.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn check(&self) -> Result<(), Error> {
+        match self {
+            Verb::MediaInsert { image } => media::check(image),
+            Verb::Raw { path } => raw::check(path),
+            Verb::BootOrderSet { order } if order.is_empty() => {
+                Err(Error::input("a boot order needs at least one entry"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it only reads.
     pub fn reads(&self) -> bool {
         match self {

@@ -111,6 +111,7 @@ impl Emulator {
                 graceful: Duration::from_secs(30),
                 settle: Duration::from_secs(30),
                 post: Duration::from_secs(30),
+                whole: None,
                 poll: Duration::from_millis(200),
             },
             bios: None,

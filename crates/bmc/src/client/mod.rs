@@ -193,7 +193,13 @@ impl Client {
     /// Calls an action. Sent once: see [`Error::Cut`]. Never with an ETag: iDRAC refuses such ones.
     pub(crate) async fn post(&self, path: &str, body: &Value, what: &str) -> Result<Answer, Error> {
         let answer = self.patiently(Request { body: Some(body), ..Request::new(&Method::POST, path) }).await?;
-        self.finished(answer, what).await?.success(&self.endpoint, what)
+        match self.finished(answer, what).await {
+            // It was accepted: whoever takes "unreachable" for "nothing was sent" would be wrong.
+            Err(Error::Unreachable { endpoint, reason }) => {
+                Err(Error::Cut { endpoint, request: format!("POST {}", crate::plain(path)), reason })
+            }
+            answer => answer?.success(&self.endpoint, what),
+        }
     }
 
     /// Sends a request that may be sent any number of times, until its answer is not cut. One that came too late is not asked for

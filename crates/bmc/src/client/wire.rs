@@ -12,6 +12,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::failure::failure;
 use super::session::{Login, TOKEN};
@@ -21,6 +22,12 @@ use crate::plain::plain;
 
 /// Bytes of an answer: registries of BIOS attributes are megabytes.
 const LONGEST: usize = 16 << 20;
+/// Values in an answer: a registry of 3,000 attributes has a hundred thousand.
+const MOST_VALUES: usize = 300_000;
+/// Large answers in memory at the same time, of all BMCs.
+static LARGE: Semaphore = Semaphore::const_new(4);
+/// Bytes of an answer that is not large.
+const SMALL: usize = 1 << 20;
 /// Redirects that are followed, within the BMC.
 const REDIRECTS: usize = 3;
 
@@ -102,14 +109,21 @@ impl Client {
             return Err(too_long());
         }
         let mut bytes = Vec::new();
+        let mut _large = None;
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error, request))? {
             if bytes.len() + chunk.len() > LONGEST {
                 return Err(too_long());
             }
             bytes.extend_from_slice(&chunk);
+            if bytes.len() > SMALL && _large.is_none() {
+                _large = LARGE.acquire().await.ok();
+            }
         }
         if gzip {
             bytes = unpack(&bytes).map_err(|reason| self.nonsense(request.name(), reason))?;
+        }
+        if values(&bytes) > MOST_VALUES {
+            return Err(self.nonsense(request.name(), format!("more than {MOST_VALUES} values")));
         }
         let body = match parse(&bytes) {
             Ok(body) => body,
@@ -166,6 +180,11 @@ fn unpack(bytes: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
+/// Values that JSON can have at most, by its separators. In memory each takes up to a hundred bytes, in the text two.
+fn values(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+}
+
 /// JSON, also with a byte order mark or with bytes that are no UTF-8.
 fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -212,6 +231,13 @@ mod tests {
         assert_eq!(parse(b"\xef\xbb\xbf{\"a\": 1}").unwrap()["a"], 1);
         assert_eq!(parse(b"{\"a\": \"\xb0C\"}").unwrap()["a"], "\u{fffd}C");
         assert!(parse(b"").is_err());
+    }
+
+    #[test]
+    fn small_texts_that_are_large_in_memory_are_counted_before_they_are_parsed() {
+        assert!(values("[0,0]".repeat(MOST_VALUES).as_bytes()) > MOST_VALUES);
+        assert!(values("{}".repeat(MOST_VALUES + 1).as_bytes()) > MOST_VALUES);
+        assert_eq!(values(b"{\"a\": [1, 2]}"), 3);
     }
 
     #[test]

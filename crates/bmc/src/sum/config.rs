@@ -17,6 +17,8 @@ use crate::plain::plain;
 pub(super) const LONGEST: u64 = 8 << 20;
 /// Settings of a board: real ones are some hundreds.
 pub(super) const MOST: usize = 20_000;
+/// Bytes of a menu's or setting's name: each setting has a copy of its menus' names.
+pub(super) const LONGEST_NAME: usize = 256;
 /// Options that an error lists.
 const LISTED: usize = 24;
 

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 
 use super::exit;
 use super::{Sum, config};
@@ -21,6 +22,9 @@ use crate::error::Error;
 
 /// Bytes of stdout and of stderr that are kept; the rest is read and dropped.
 const KEPT: usize = 256 << 10;
+
+/// Runs of the program at the same time, in this process: each takes as much memory as all the rest.
+static RUNS: Semaphore = Semaphore::const_new(2);
 
 /// For a killed process to be gone.
 const DYING: std::time::Duration = std::time::Duration::from_secs(2);
@@ -71,6 +75,8 @@ impl<'a> Run<'a> {
     /// Runs the command with `--file` until it has ended.
     pub(super) async fn go(&self, file: &Path, more: &[&str]) -> Result<(), Error> {
         let Sum { tool, endpoint, credentials, limit } = self.sum;
+        // A closed semaphore there is none: it is never closed.
+        let _turn = RUNS.acquire().await.map_err(|error| Error::Surroundings(format!("SUM: {error}")))?;
         // It is started in another directory.
         let program = std::path::absolute(&tool.program).map_err(|error| self.not_started(&error))?;
         let mut command = Command::new(program);

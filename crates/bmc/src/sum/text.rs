@@ -6,10 +6,12 @@
 //! ```
 //! A star marks the default; a number has no choices behind it. Its bytes are taken for Latin-1, so that each of them comes back as it was.
 
-use super::config::{Kind, MOST, Named, Setting};
+use super::config::{Kind, LONGEST_NAME, MOST, Named, Setting};
 
 /// Characters of a line.
 const LONGEST: usize = 64 << 10;
+/// Menus in one another.
+const DEEPEST: usize = 48;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Setting>, String> {
     let mut settings = Vec::new();
@@ -24,6 +26,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Setting>, String> {
             continue;
         }
         if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            if section.len() > LONGEST_NAME * 4 || section.matches('|').count() >= DEEPEST {
+                return Err(format!("a section of more than {} bytes or {DEEPEST} menus", LONGEST_NAME * 4));
+            }
             menus = Some(section.split('|').map(|name| Named { name: name.to_owned(), order: None }).collect());
             continue;
         }

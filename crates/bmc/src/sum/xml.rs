@@ -13,7 +13,7 @@ use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesStart, Event};
 
-use super::config::{Encoding, Kind, MOST, Named, Setting};
+use super::config::{Encoding, Kind, LONGEST_NAME, MOST, Named, Setting};
 
 /// Elements within elements.
 const DEEPEST: usize = 48;
@@ -147,6 +147,9 @@ impl Element {
 
     fn named(&self) -> Result<Named, String> {
         let name = self.attribute("name").ok_or_else(|| format!("a {} without name", self.name))?.to_owned();
+        if name.len() > LONGEST_NAME {
+            return Err(format!("a name of more than {LONGEST_NAME} bytes"));
+        }
         let order = match self.attribute("order") {
             Some(order) => Some(order.parse().map_err(|_| format!("'{}' has no number as its order", name.trim()))?),
             None => None,

@@ -17,6 +17,7 @@ pub(crate) fn patience() -> Patience {
         graceful: ms(100),
         settle: ms(100),
         post: ms(400),
+        whole: None,
         poll: ms(3),
     }
 }

@@ -114,3 +114,13 @@ async fn an_image_of_somebody_else_is_shown_without_the_password_in_it() {
     });
     assert_eq!(bench.line(&EJECT).await, "CD1 is empty: smb://10.10.1.1/share/a.iso was ejected");
 }
+
+#[tokio::test]
+async fn what_can_be_refused_before_anything_is_recorded_is() {
+    let bench = Bench::generic().await;
+    assert!(Verb::MediaInsert { image: "smb://me:hunter2@10.10.1.1/a.iso".into() }.check().is_err());
+    assert!(Verb::Raw { path: "/etc/passwd".into() }.check().is_err());
+    assert!(Verb::BootOrderSet { order: Vec::new() }.check().is_err());
+    assert!(insert(IMAGE).check().is_ok());
+    assert_eq!(bench.bmc.requests().len(), 0);
+}

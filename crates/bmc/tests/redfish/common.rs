@@ -32,6 +32,7 @@ pub(crate) fn patience() -> Patience {
         graceful: ms(60),
         settle: ms(60),
         post: ms(60),
+        whole: None,
         poll: ms(3),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bmc::{Manner, Outcome, PowerAction, PowerChange, Verb};
+use bmc::{Manner, Outcome, PowerAction, PowerChange, Step, Verb};
 use redfish_simulator::{Cut, Fault, Model, Power};
 
 use crate::common::Bench;
@@ -141,4 +141,76 @@ async fn a_reset_whose_answer_is_cut_is_sent_once_and_judged_by_the_power_state(
         assert_eq!(bench.state().resets, ["ForceOff"]);
         assert_eq!(bench.writes().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_bmc_that_fails_for_a_moment_after_off_is_waited_for_and_the_machine_switched_on() {
+    let mut bench = Bench::new(Model { power_delay: Duration::from_millis(50), ..Model::generic() }).await;
+    bench.machine.patience.settle = Duration::from_secs(5);
+    let bench = &bench;
+    let failing = std::sync::atomic::AtomicBool::new(false);
+    let verb = verb_cycle();
+    let tell = |step: Step<'_>| {
+        if matches!(step, Step::Reset(kind) if kind == "ForceOff") {
+            bench.bmc.fault_at("GET", "Systems", Fault::GarbageJson);
+            failing.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    };
+    let run = bench.machine.run(&verb, &tell);
+    let heal = async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        bench.bmc.heal();
+    };
+    let (result, ()) = tokio::join!(run, heal);
+    assert_eq!(result.unwrap().summary(), "on -> on (ForceOff, On)");
+    assert!(failing.into_inner());
+    assert_eq!(bench.state().power, Power::On);
+}
+
+fn verb_cycle() -> Verb {
+    power(PowerAction::Cycle, Manner::Forced)
+}
+
+#[tokio::test]
+async fn a_cycle_that_could_not_switch_on_again_is_refused_while_the_machine_is_on() {
+    let types = vec!["ForceOff".into(), "ForceRestart".into()];
+    let bench = Bench::new(Model { reset_types: types, ..Model::generic() }).await;
+    let text = bench.unchanged(&verb_cycle()).await;
+    assert!(text.starts_with("this BMC cannot power on: its reset types are"), "{text}");
+    assert_eq!(bench.state().power, Power::On);
+}
+
+#[tokio::test]
+async fn whoever_is_left_with_a_machine_that_goes_off_is_told_so() {
+    let bench = Bench::new(Model { power_delay: Duration::from_millis(400), ..Model::generic() }).await;
+    let text = bench.failure(&verb_cycle()).await;
+    assert!(text.contains("is off or may go off\nhelp: power on"), "{text}");
+}
+
+#[tokio::test]
+async fn a_reset_that_was_refused_has_not_touched_the_power() {
+    let bench = Bench::new(Model { reset_types: vec!["ForceOff".into()], ..Model::generic() }).await;
+    bench.bmc.fault_at("POST", "Reset", Fault::PasswordChangeRequired);
+    let touched = std::sync::Mutex::new(Vec::new());
+    let verb = power(PowerAction::Off, Manner::Forced);
+    let tell = |step: Step<'_>| {
+        if let Step::Reset(kind) = step {
+            touched.lock().unwrap().push(kind.to_owned());
+        }
+    };
+    bench.machine.run(&verb, &tell).await.unwrap_err();
+    assert!(touched.lock().unwrap().is_empty());
+    bench.bmc.heal();
+    bench.machine.run(&verb, &tell).await.unwrap();
+    assert_eq!(*touched.lock().unwrap(), ["ForceOff"]);
+}
+
+#[tokio::test]
+async fn a_verb_whose_time_is_over_leaves_no_session() {
+    let mut bench = Bench::new(Model { power_delay: Duration::from_secs(3), ..Model::generic() }).await;
+    bench.machine.patience.settle = Duration::from_secs(5);
+    bench.machine.patience.whole = Some(Duration::from_millis(300));
+    let text = bench.failure(&verb_cycle()).await;
+    assert!(text.starts_with("BMC broke off its answer to power cycle: it was not over in"), "{text}");
+    assert!(bench.bmc.state().sessions.is_empty());
 }
