@@ -140,10 +140,10 @@ const MODE: &str = "BootSourceOverrideMode";
 pub(crate) async fn once(talk: &Talk<'_>, target: BootTarget, mode: BootMode) -> Result<BootOverride, Error> {
     let mut place = Place::of(talk).await?;
     let mut wish = Wish::new(talk, &place.body["Boot"], target, mode)?;
-    let now = BootOverride::of(&place.body);
-    if wish.differs(&now).is_none() {
+    let before = BootOverride::of(&place.body);
+    if wish.differs(&before).is_none() {
         wish.notes.push("it was so already, nothing was sent".to_owned());
-        return Ok(BootOverride { notes: wish.notes, ..now });
+        return Ok(BootOverride { notes: wish.notes, ..before });
     }
     talk.step(&format!("boot once {}", target.name()));
     while let Err(error) = talk.client.patch(&place.path, &wish.body(), WHAT).await {
@@ -152,6 +152,7 @@ pub(crate) async fn once(talk: &Talk<'_>, target: BootTarget, mode: BootMode) ->
         let not_here = later || said.iter().any(|message| message.is(&["PropertyNotWritable"]) && message.about_boot());
         if wish.mode.is_some() && said.iter().any(|message| message.names(MODE)) {
             wish.mode = None;
+            wish.refused = said.iter().find(|message| message.names(MODE)).map(|message| message.text.clone());
             wish.notes.push(format!("without {MODE}, which this BMC refuses"));
         } else if not_here
             && !place.is_settings
@@ -168,16 +169,58 @@ pub(crate) async fn once(talk: &Talk<'_>, target: BootTarget, mode: BootMode) ->
         wish.notes.push("the system shows it after its next start".to_owned());
     }
 
+    talk.step("waiting until the boot override shows");
+    let now = settled(talk, &place.path, &wish).await?;
+    let Some((what, asked, found)) = wish.differs(&now) else {
+        return Ok(BootOverride { notes: wish.notes, ..now });
+    };
+    let refused = wish.refused.clone().filter(|_| what == MODE);
+    let left = taken_back(talk, &place.path, &now, &before, target).await;
+    Err(Error::OverrideNotApplied { what, asked, found, refused, left })
+}
+
+/// The override as it is wished for, or as it is when the time is over.
+async fn settled(talk: &Talk<'_>, path: &str, wish: &Wish) -> Result<BootOverride, Error> {
     let begun = Instant::now();
     loop {
-        let now = BootOverride::of(&talk.client.get(&place.path, "read the boot override").await?.body);
-        match wish.differs(&now) {
-            None => return Ok(BootOverride { notes: wish.notes, ..now }),
-            Some((what, asked, found)) if begun.elapsed() >= talk.client.patience.settle => {
-                return Err(Error::NotApplied { what: what.to_owned(), asked, found });
-            }
-            Some(_) => tokio::time::sleep(talk.client.patience.poll).await,
+        let now = BootOverride::of(&talk.client.get(path, "read the boot override").await?.body);
+        if wish.differs(&now).is_none() || begun.elapsed() >= talk.client.patience.settle {
+            return Ok(now);
         }
+        tokio::time::sleep(talk.client.patience.poll).await;
+    }
+}
+
+/// An override that is another than was asked for must not decide the next boot: taken back where none was set before. In words, how
+/// the machine was left.
+async fn taken_back(
+    talk: &Talk<'_>,
+    path: &str,
+    now: &BootOverride,
+    before: &BootOverride,
+    target: BootTarget,
+) -> String {
+    if !now.is_set() || now == before {
+        return "it boots as before".to_owned();
+    }
+    let stays = format!("it now boots {}: `boot once none` takes it back", now.short());
+    if target == BootTarget::None || before.is_set() {
+        return stays;
+    }
+    talk.step("taking the boot override back");
+    let mut nothing = Wish::nothing(&json!({ MODE: before.mode }), BootTarget::None.redfish());
+    loop {
+        match talk.client.patch(path, &nothing.body(), WHAT).await {
+            Ok(_) => break,
+            // Not every BMC takes a mode, or a target of nothing.
+            Err(Error::Refused { .. }) if nothing.mode.is_some() => nothing.mode = None,
+            Err(Error::Refused { .. }) if nothing.target.is_some() => nothing.target = None,
+            Err(_) => return stays,
+        }
+    }
+    match settled(talk, path, &nothing).await {
+        Ok(now) if nothing.differs(&now).is_none() => "it was taken back: it boots as before".to_owned(),
+        _ => stays,
     }
 }
 
@@ -224,6 +267,8 @@ struct Wish {
     mode: Option<String>,
     /// What must be there in the end, where the BMC shows a mode at all.
     proof: Option<&'static str>,
+    /// What the BMC said when it refused the mode.
+    refused: Option<String>,
     notes: Vec<String>,
 }
 
@@ -277,6 +322,7 @@ impl Wish {
             target: Some(name.to_owned()),
             mode: sent.map(str::to_owned),
             proof: asked.filter(|_| shown.is_some()),
+            refused: None,
             notes,
         })
     }
@@ -284,7 +330,8 @@ impl Wish {
     /// No override. The mode goes with it as it is: some firmware changes it otherwise.
     fn nothing(boot: &Value, name: &str) -> Wish {
         let mode = boot[MODE].as_str().map(str::to_owned);
-        Wish { enabled: "Disabled", target: Some(name.to_owned()), mode, proof: None, notes: Vec::new() }
+        let target = Some(name.to_owned());
+        Wish { enabled: "Disabled", target, mode, proof: None, refused: None, notes: Vec::new() }
     }
 
     fn body(&self) -> Value {

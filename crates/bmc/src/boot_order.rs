@@ -295,7 +295,7 @@ fn entries(order: &[String], known: &[BootEntry]) -> Vec<BootEntry> {
 /// Which entries are meant, by their places, in the order in which they are asked for.
 fn find(entries: &[BootEntry], wanted: &[String]) -> Result<Vec<usize>, Error> {
     let mut places: Vec<usize> = Vec::new();
-    for name in wanted {
+    for name in names(entries, wanted) {
         let found = meant(entries, name.trim())?;
         let twice = found.iter().find(|place| places.contains(place));
         if let Some(place) = twice {
@@ -307,6 +307,23 @@ fn find(entries: &[BootEntry], wanted: &[String]) -> Result<Vec<usize>, Error> {
         true => Err(Error::input("the boot order that is asked for is empty")),
         false => Ok(places),
     }
+}
+
+/// What was divided at commas, put together again where it is the name of an entry with commas in it.
+fn names(entries: &[BootEntry], parts: &[String]) -> Vec<String> {
+    let is_entry = |name: &str| {
+        let is = |text: &str| text.trim().eq_ignore_ascii_case(&plain(name));
+        entries.iter().any(|entry| is(&entry.reference) || entry.name.as_deref().is_some_and(is))
+    };
+    let mut names = Vec::new();
+    let mut rest = parts;
+    while !rest.is_empty() {
+        let whole = (2..=rest.len()).rev().find(|count| is_entry(&rest[..*count].join(",")));
+        let (name, after) = rest.split_at(whole.unwrap_or(1));
+        names.push(name.join(","));
+        rest = after;
+    }
+    names
 }
 
 /// One entry by its reference or its name; all of a kind by their alias ("Pxe", "pxe"), or by what stands before a slot's ':'.
@@ -385,6 +402,7 @@ mod tests {
             entry("Boot0004", "Shell", ""),
             entry("Boot0005", "Shell", ""),
             entry("UEFI Network:(B2/D0/F0) PXE", "", ""),
+            entry("UEFI Hard Disk:ubuntu (SATA,Port:0)", "", ""),
         ]
     }
 
@@ -399,6 +417,8 @@ mod tests {
         assert_eq!(places(&["pxe", "disk"]), Ok(vec![1, 2, 0]));
         assert_eq!(places(&["PXE NIC 2"]), Ok(vec![2]));
         assert_eq!(places(&["uefi network"]), Ok(vec![5]));
+        // A comma divides entries, and stands in the names of some.
+        assert_eq!(places(&["pxe", "UEFI Hard Disk:ubuntu (SATA", "Port:0)", "Ubuntu"]), Ok(vec![1, 2, 6, 0]));
     }
 
     #[test]

@@ -75,9 +75,9 @@ pub enum Order {
     Get(Nodes),
     /// Puts these entries first, in this order.
     Set {
-        /// Entries as `get` shows them, with commas between.
-        #[arg(value_delimiter = ',', num_args = 1, required = true)]
-        order: Vec<String>,
+        /// Entries with commas between: references or names as `get` shows them, `pxe` or `disk` for all of a kind, or what
+        /// stands before a name's ':'.
+        order: String,
         #[command(flatten)]
         nodes: Nodes,
     },
@@ -147,7 +147,9 @@ impl Command {
             }
             Command::Boot(Boot::Once { target, nodes, mode }) => (Verb::BootOnce { target, mode }, nodes),
             Command::Boot(Boot::Order(Order::Get(nodes))) => (Verb::BootOrderGet {}, nodes),
-            Command::Boot(Boot::Order(Order::Set { order, nodes })) => (Verb::BootOrderSet { order }, nodes),
+            Command::Boot(Boot::Order(Order::Set { order, nodes })) => {
+                (Verb::BootOrderSet { order: order.split(',').map(str::to_owned).collect() }, nodes)
+            }
             Command::Bios(Bios::Get { nodes, attributes }) => (Verb::BiosGet { attributes }, nodes),
             Command::Bios(Bios::Plan(nodes)) => (Verb::BiosPlan {}, nodes),
             Command::Bios(Bios::Apply { nodes, restart }) => (Verb::BiosApply { restart }, nodes),
@@ -158,5 +160,36 @@ impl Command {
             Command::Media(Media::Eject(nodes)) => (Verb::MediaEject {}, nodes),
             Command::Raw(RawCommand::Get { path, nodes }) => (Verb::Raw { path }, nodes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn split(line: &str) -> Result<(Verb, Nodes), String> {
+        let line = Line::try_parse_from(std::iter::once("node").chain(line.split(' ')));
+        line.map(|line| line.command.split()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_order_is_one_word_and_nodes_follow_it() {
+        let order =
+            |names: &[&str]| Verb::BootOrderSet { order: names.iter().map(|name| (*name).to_owned()).collect() };
+        let (verb, nodes) = split("boot order set Boot0002,Boot0001 node1 node2").unwrap();
+        assert_eq!(verb, order(&["Boot0002", "Boot0001"]));
+        assert_eq!(nodes.nodes, ["node1", "node2"]);
+        let (verb, nodes) = split("boot order set pxe --all").unwrap();
+        assert_eq!((verb, nodes.all), (order(&["pxe"]), true));
+        assert!(split("boot order set pxe").is_err());
+        assert!(split("status node1 --all").is_err());
     }
 }

@@ -40,6 +40,16 @@ pub enum Error {
     /// It said yes, and did not do it.
     #[error("asked for {what} = {asked}, and the BMC accepted it, but there is {found}")]
     NotApplied { what: String, asked: String, found: String },
+    /// The same of the one-time boot, and how the machine was `left`.
+    #[error("asked for {what} = {asked}, {}, but there is {found}", answered(.refused))]
+    OverrideNotApplied {
+        what: &'static str,
+        asked: String,
+        found: String,
+        /// What the BMC said, where it refused.
+        refused: Option<String>,
+        left: String,
+    },
     /// An answer that is not what the standard or any known BMC gives.
     #[error("{endpoint} gave an answer to {request} that makes no sense: {reason}")]
     Nonsense { endpoint: String, request: String, reason: String },
@@ -124,7 +134,7 @@ impl Error {
             | Error::Sum { .. } => Kind::Refused,
             Error::LeftOff(error) => error.kind(),
             Error::Input { .. } => Kind::Input,
-            Error::NotApplied { .. } => Kind::NotApplied,
+            Error::NotApplied { .. } | Error::OverrideNotApplied { .. } => Kind::NotApplied,
             Error::Pins(_) | Error::Surroundings(_) => Kind::Surroundings,
         }
     }
@@ -135,6 +145,7 @@ impl Error {
             Error::Unreachable { .. } => {
                 "is its address right, is it powered, is there a way to its network from here?"
             }
+            Error::Cut { request, .. } if request.starts_with("GET ") => "nothing was changed; try again",
             Error::Cut { .. } => "ask for its status: what was asked may have been done",
             Error::Busy { .. } => "look at the machine's console: it may wait in POST; then try again",
             Error::CertificateChanged { .. } => {
@@ -145,7 +156,11 @@ impl Error {
             }
             Error::Forbidden { .. } => "give the account the Operator or Administrator role in the BMC",
             Error::Licence { .. } => "activate the licence that the message names on this board, or do without",
-            Error::NotApplied { what, found, .. } => return Some(not_applied(what, found).to_owned()),
+            Error::NotApplied { what, .. } => return Some(not_applied(what).to_owned()),
+            Error::OverrideNotApplied { what, left, .. } => {
+                let mode = "; `--mode keep` leaves the mode to the machine";
+                return Some(format!("{left}{}", if what.ends_with("Mode") { mode } else { "" }));
+            }
             Error::NoTls { help, .. } => return Some(help.clone()),
             Error::PasswordChange { account, .. } => {
                 let also = account.as_ref().map(|uri| format!(" (or PATCH Password of {uri})")).unwrap_or_default();
@@ -171,15 +186,20 @@ impl Error {
 }
 
 /// What to do about something that was accepted and not done.
-fn not_applied(what: &str, found: &str) -> &'static str {
-    match (what, found) {
-        ("BootSourceOverrideEnabled", "Continuous") => {
-            "the machine would boot so every time: take it back with `boot once none`, or set it in the BIOS setup by hand"
+fn not_applied(what: &str) -> &'static str {
+    match what {
+        "PowerState" | "a restart" => {
+            "an operating system may ignore a graceful request: --force cuts the power where it does not end in time; where that was ignored too, look at the console, or reset the BMC"
         }
-        ("PowerState" | "a restart", _) => {
-            "an operating system may ignore the request: --force cuts the power where it does not end in time; else look at the console"
-        }
-        _ => "nothing else was changed; set it in the BIOS setup by hand, or update the BMC's firmware",
+        "BootOrder" | "FixedBootOrder" => "set it in the BIOS setup by hand, or update the BMC's firmware",
+        _ => "update the BMC's firmware, or do it by hand on the spot",
+    }
+}
+
+fn answered(refused: &Option<String>) -> String {
+    match refused {
+        Some(said) => format!("which the BMC refuses ({said})"),
+        None => "and the BMC accepted it".to_owned(),
     }
 }
 

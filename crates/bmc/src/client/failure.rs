@@ -75,7 +75,9 @@ fn root_cause(error: &reqwest::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    crate::plain(&cause.to_string())
+    let text = crate::plain(&cause.to_string());
+    // The library's text goes on with advice for programmers.
+    if text.contains("close_notify") { "it broke the connection off".to_owned() } else { text }
 }
 
 #[cfg(test)]

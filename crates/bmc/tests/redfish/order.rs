@@ -65,7 +65,7 @@ async fn an_order_that_is_ignored_is_an_error() {
         bench.unchanged(&set(&["Boot0002"])).await,
         "asked for BootOrder = Boot0002, Boot0001, Boot0003, Boot0004, and the BMC accepted it, but there is \
          Boot0001, Boot0002, Boot0003, Boot0004\n\
-         help: nothing else was changed; set it in the BIOS setup by hand, or update the BMC's firmware"
+         help: set it in the BIOS setup by hand, or update the BMC's firmware"
     );
     let bench = Bench::supermicro().await;
     bench.bmc.fault(Fault::OrderIgnored);

@@ -57,7 +57,7 @@ async fn a_graceful_request_that_is_ignored_is_an_error_unless_force_was_asked_f
     assert_eq!(
         bench.failure(&power(PowerAction::Off, Manner::Graceful)).await,
         "asked for PowerState = Off, and the BMC accepted it, but there is On\n\
-         help: an operating system may ignore the request: --force cuts the power where it does not end in time; else look at the console"
+         help: an operating system may ignore a graceful request: --force cuts the power where it does not end in time; where that was ignored too, look at the console, or reset the BMC"
     );
     assert_eq!(bench.state().power, Power::On);
     assert_eq!(
