@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bmc::{Machine, Outcome};
+use bmc::{Machine, Outcome, Verb};
 use jiff::Timestamp;
 use netboot::{Bmc, Node};
 use tokio::runtime::Handle;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::claim::Claim;
+use super::underway::Going;
 use super::{Asked, ControlError, Job, WRITING, install, machine, restart};
 use crate::app::Shared;
 use crate::registry::{Actor, Note};
@@ -24,7 +25,12 @@ pub fn start(app: &Shared, node: &Node, asked: Asked, actor: &Actor) -> Result<S
     let hostname = node.hostname.to_string();
     let bmc = node.bmc.clone().ok_or_else(|| ControlError::NoBmc(hostname.clone()))?;
     let title = asked.job.title();
+    let going = app.control.underway.begin()?;
     let claim = Claim::write(app, (node.mac, &hostname), &title, &actor.who)?;
+    // Before anything of it is written down: an address may hold a password.
+    if let Job::Verb(verb) = &asked.job {
+        check(verb).map_err(ControlError::Request)?;
+    }
     judge(app, node, &asked)?;
     let now = Timestamp::now();
     let operation = Operation {
@@ -40,6 +46,7 @@ pub fn start(app: &Shared, node: &Node, asked: Asked, actor: &Actor) -> Result<S
         summary: None,
         outcome: None,
         error: None,
+        attempt: None,
     };
     let id = app.registry.note(node.mac, actor, now, |transaction| {
         let id = operation.begin(transaction)?;
@@ -57,6 +64,7 @@ pub fn start(app: &Shared, node: &Node, asked: Asked, actor: &Actor) -> Result<S
         asked,
         stored: stored.clone(),
         claim,
+        _going: going,
     };
     Handle::current().spawn(task.run());
     Ok(stored)
@@ -65,6 +73,19 @@ pub fn start(app: &Shared, node: &Node, asked: Asked, actor: &Actor) -> Result<S
 /// The end of a line of the audit log.
 fn detail(id: u64, operation: &Operation) -> String {
     format!("{} by the BMC (operation {id})", operation.title)
+}
+
+/// What no BMC could do.
+fn check(verb: &Verb) -> Result<(), bmc::Error> {
+    let Verb::MediaInsert { image } = verb else { return Ok(()) };
+    let authority = image.split_once("//").map_or("", |(_, rest)| rest).split(['/', '?', '#']).next();
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(bmc::Error::Input {
+            message: "the image's address must hold no user name and no password".to_owned(),
+            help: None,
+        });
+    }
+    Ok(())
 }
 
 fn judge(app: &Shared, node: &Node, asked: &Asked) -> Result<(), ControlError> {
@@ -92,6 +113,8 @@ struct Task {
     asked: Asked,
     stored: StoredOperation,
     claim: Claim,
+    /// Until the end is written.
+    _going: Going,
 }
 
 /// What a task needs to carry its job out.
@@ -101,6 +124,8 @@ pub(super) struct Work {
     pub(super) actor: Actor,
     pub(super) reason: String,
     pub(super) machine: Machine,
+    /// The operation's number.
+    pub(super) id: u64,
     steps: UnboundedSender<Step>,
 }
 
@@ -136,7 +161,7 @@ impl Task {
         let mut work = tokio::spawn(carry_out(
             (Arc::clone(&self.app), self.node.clone(), self.bmc.clone(), self.actor.clone()),
             self.asked.clone(),
-            steps,
+            (self.stored.id, steps),
         ));
         let result = loop {
             tokio::select! {
@@ -167,7 +192,7 @@ impl Task {
         if operation.step == text && kept.is_none() {
             return;
         }
-        operation.step = text;
+        operation.step = super::cut(text);
         self.claim.step(&operation.step);
         let (app, id, step) = (Arc::clone(&self.app), self.stored.id, operation.step.clone());
         let written = tokio::task::spawn_blocking(move || {
@@ -194,6 +219,7 @@ impl Task {
     fn end(mut self, result: Result<Outcome, OperationError>) -> Result<(), StoreError> {
         let now = Timestamp::now();
         self.stored.operation.finish(result, now);
+        self.stored.operation.leave_out_what_is_too_long();
         self.app.control.see(self.node.mac, None);
         end(&self.app, &self.stored, &self.actor, Some(self.claim), now)?;
         self.app.registry.tell(self.stored.operation.change(Some(self.stored.id)));
@@ -224,7 +250,7 @@ pub(super) fn end(
 async fn carry_out(
     (app, node, bmc, actor): (Shared, Node, Bmc, Actor),
     asked: Asked,
-    steps: UnboundedSender<Step>,
+    (id, steps): (u64, UnboundedSender<Step>),
 ) -> Result<Outcome, OperationError> {
     let patience = app.control.settings.patience.clone();
     let machine = {
@@ -232,7 +258,7 @@ async fn carry_out(
         let made = tokio::task::spawn_blocking(move || machine::of_node(&app, &node, &bmc, &actor, patience)).await;
         made.map_err(|error| OperationError::surroundings(error.to_string()))??
     };
-    let work = Work { app, node, actor, reason: asked.reason, machine, steps };
+    let work = Work { app, node, actor, reason: asked.reason, machine, id, steps };
     match asked.job {
         Job::Verb(verb) => {
             machine::run(&work.app, &work.node, &work.machine, &verb, WRITING, &|step| work.step(&step.to_string()))
