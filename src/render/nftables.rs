@@ -43,6 +43,10 @@ pub(super) fn ruleset(profile: &Profile, uplink: &str, provisioning: &str) -> St
         .filter_map(|node| node.bmc.as_ref())
         .map(|bmc| bmc.address.to_string())
         .collect();
+    bmcs.sort();
+    bmcs.dedup();
+    // Of single machines only: in the whole subnet of the BMCs there may be people, who need the page and ssh.
+    let single = bmcs.join(", ");
     bmcs.extend(network.bmc_subnet.map(|subnet| subnet.trunc().to_string()));
     bmcs.sort();
     bmcs.dedup();
@@ -51,6 +55,10 @@ pub(super) fn ruleset(profile: &Profile, uplink: &str, provisioning: &str) -> St
         // A BMC that is not in the nodes' network fetches its media by the uplink. The way to the BMCs themselves is this machine's
         // own, which nothing here filters.
         media.push_str("\t\tiifname $uplink ip saddr @bmc tcp dport 80 accept\n");
+        if !single.is_empty() {
+            // A BMC that was taken over reaches neither ssh nor the page.
+            let _ = writeln!(media, "\t\tiifname $uplink ip saddr {{ {single} }} drop");
+        }
         let _ = write!(
             set,
             "\tset bmc {{
@@ -99,7 +107,7 @@ table inet provbuild {{
 \t\tiif lo accept
 \t\tmeta l4proto {{ icmp, ipv6-icmp }} accept
 \t\tiifname $uplink udp dport {{ 68, 546 }} accept
-{open}{media}\t\tiifname $provisioning udp dport {{ {udp} }} accept
+{media}{open}\t\tiifname $provisioning udp dport {{ {udp} }} accept
 \t\tiifname $provisioning tcp dport {{ 53, 80, {ssh} }} accept
 \t}}
 

@@ -78,7 +78,7 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, program: &[u8])
         units::install(canvas, &format!("provd-{}.socket", door.name), &socket(door));
     }
     units::install(canvas, DIRECTORY_UNIT, &directory());
-    units::install(canvas, "provd.service", &service());
+    units::install(canvas, "provd.service", &service(profile));
     units::install(canvas, CERTIFICATE_UNIT, &certificate(profile));
 }
 
@@ -151,7 +151,12 @@ WantedBy=sockets.target
 ///
 /// No `PrivateUsers=`: the kernel would give every person's socket as nobody's, and the audit log would not say who. GRUB's
 /// scripts go with the daemon (no `RuntimeDirectoryPreserve=`): one that has died arms nobody.
-fn service() -> String {
+///
+/// When it is told to stop it ends what it does with BMCs first, which takes minutes: a machine in the middle of a power cycle would stay
+/// off. SUM is not told (`KillMode=mixed`), for the same reason. A SUM that the kernel kills for its memory takes nobody along
+/// (`OOMPolicy=`). No core dump: passwords are in memory.
+fn service(profile: &Profile) -> String {
+    let memory = if profile.sum.is_some() { "1536M" } else { "512M" };
     let sockets: Vec<String> = DOORS.iter().map(|door| format!("provd-{}.socket", door.name)).collect();
     let sockets = sockets.join(" ");
     format!(
@@ -172,12 +177,16 @@ Group={ACCOUNT}
 ExecStart={PROGRAM} serve --image {IMAGE_DIGEST} --served {SERVED}/http --grub-nodes {GRUB_NODES}
 Restart=always
 RestartSec=1
+TimeoutStopSec=10min
+KillMode=mixed
+OOMPolicy=continue
 RuntimeDirectory=provbuild/grub-nodes
 RuntimeDirectoryMode=0755
 UMask=0022
-MemoryMax=512M
+MemoryMax={memory}
 TasksMax=512
 LimitNOFILE=4096
+LimitCORE=0
 OOMScoreAdjust=-500
 NoNewPrivileges=yes
 CapabilityBoundingSet=
@@ -229,7 +238,8 @@ After={STATE_UNIT} var-lib-provbuild.mount
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/bin/install -d -m 0700 -o {ACCOUNT} -g {ACCOUNT} {STATE}/provd
-ExecStart=/usr/bin/install -d -m 0750 -o root -g {ACCOUNT} {STATE}/secrets {STATE}/secrets/bmc
+ExecStart=/usr/bin/install -d -m 0750 -o root -g {ACCOUNT} {STATE}/secrets
+ExecStart=/usr/bin/install -d -m 0700 -o {ACCOUNT} -g {ACCOUNT} {STATE}/secrets/bmc
 
 [Install]
 WantedBy=multi-user.target

@@ -113,7 +113,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         quirk: Quirk::HiddenCfgCd,
-        source: "clients of X10 and X11 boards that ask for Managers/1/VM1/CfgCD without following a link",
+        source: "karmab/aicli issue 53 (an empty VirtualMedia collection, and a CfgCD to which nothing links)",
         ..SUPERMICRO
     },
     Row {

@@ -72,7 +72,7 @@ async fn a_reset_that_is_ignored_is_an_error() {
     let bench = Bench::generic().await;
     bench.bmc.fault(Fault::PowerIgnored);
     let text = bench.failure(&power(PowerAction::Cycle, Manner::Forced)).await;
-    assert!(text.starts_with("asked for PowerState = Off, and the BMC accepted it, but there is On\n"), "{text}");
+    assert!(text.starts_with("asked for PowerState = Off, and the BMC accepted it, but there is On; the machine was being switched off and on, and is off or may go off\n"), "{text}");
     assert_eq!(bench.state().resets, ["ForceOff"], "one request, and none to switch on what is on");
     bench.bmc.heal();
     bench.run(&power(PowerAction::Off, Manner::Forced)).await.unwrap();

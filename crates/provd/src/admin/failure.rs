@@ -105,11 +105,16 @@ impl From<ControlError> for Failure {
             ControlError::Store(error) => error.into(),
             ControlError::Arm(error) => error.into(),
             ControlError::Cd(CdError::Store(error)) => error.into(),
+            ControlError::Request(error) => match error.help() {
+                Some(help) => Failure::bad(format!("{error}: {help}")),
+                None => Failure::bad(error.to_string()),
+            },
             ControlError::NoBmc(_)
             | ControlError::Cd(_)
             | ControlError::Busy { .. }
             | ControlError::Interrupts { .. }
             | ControlError::Installing { .. } => Failure::conflict(error.to_string()),
+            ControlError::Stopping => Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             ControlError::Readings(_) | ControlError::Full => {
                 Failure::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
             }

@@ -5,9 +5,9 @@
 use std::sync::{Arc, PoisonError};
 
 use netboot::MacAddr;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Control, ControlError, READINGS};
+use super::{ControlError, READINGS};
 use crate::app::Shared;
 
 /// What goes on with one node.
@@ -24,7 +24,7 @@ struct Write {
     step: String,
 }
 
-/// Keeps a node, and one of the places that there are for all.
+/// Keeps a node, and one of the places that there are for all of its kind.
 pub(super) struct Claim {
     app: Shared,
     mac: MacAddr,
@@ -39,7 +39,7 @@ impl Claim {
         title: &str,
         who: &str,
     ) -> Result<Claim, ControlError> {
-        let permit = permit(&app.control)?;
+        let permit = permit(&app.control.writes)?;
         let mut all = app.control.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let busy = all.entry(mac).or_default();
         if let Some(Write { title, who, step }) = busy.write.clone() {
@@ -50,7 +50,7 @@ impl Claim {
     }
 
     pub(super) fn read(app: &Shared, mac: MacAddr, hostname: &str) -> Result<Claim, ControlError> {
-        let permit = permit(&app.control)?;
+        let permit = permit(&app.control.readings)?;
         let mut all = app.control.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let busy = all.entry(mac).or_default();
         if busy.readings >= READINGS {
@@ -84,6 +84,6 @@ impl Drop for Claim {
     }
 }
 
-fn permit(control: &Control) -> Result<OwnedSemaphorePermit, ControlError> {
-    Arc::clone(&control.permits).try_acquire_owned().map_err(|_| ControlError::Full)
+fn permit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ControlError> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| ControlError::Full)
 }

@@ -1,7 +1,8 @@
 //! A BMC's user and password: one file for each node, read anew for each operation.
 //!
 //! In: `SECRETS/bmc/HOSTNAME` with one line `USER:PASSWORD`. Out: [`Credentials`], or an error that names the file. Invariant: nothing of
-//! the file is in an error, and a file that everybody can read is not used.
+//! the file is in an error, and a file that others than the daemon may read is not used: the group `provd` is
+//! that of the people who use the command line.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -20,8 +21,9 @@ const O_NONBLOCK: i32 = 0o4000;
 pub(super) fn of_node(secrets: &Path, hostname: &str) -> Result<Credentials, OperationError> {
     let path = secrets.join("bmc").join(hostname);
     let name = path.display();
-    let remedy =
-        || Some(format!("put one line USER:PASSWORD there: `sudo install -m 0640 -o root -g provd /dev/stdin {name}`"));
+    let remedy = || {
+        Some(format!("put one line USER:PASSWORD there: `sudo install -m 0600 -o provd -g provd /dev/stdin {name}`"))
+    };
     let file = File::options().read(true).custom_flags(O_NONBLOCK).open(&path);
     let file = file.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
@@ -34,9 +36,13 @@ pub(super) fn of_node(secrets: &Path, hostname: &str) -> Result<Credentials, Ope
     if !metadata.is_file() {
         return Err(OperationError::new(Kind::Surroundings, format!("{name}: it is no file"), remedy()));
     }
-    if metadata.permissions().mode() & 0o007 != 0 {
-        let help = format!("sudo chmod 0640 {name}; and change the password, which may be known");
-        return Err(OperationError::new(Kind::Surroundings, format!("{name}: everybody may read it"), Some(help)));
+    if metadata.permissions().mode() & 0o077 != 0 {
+        let help = format!("sudo chmod 0600 {name}; and change the password, which may be known");
+        return Err(OperationError::new(
+            Kind::Surroundings,
+            format!("{name}: others than the daemon may read it"),
+            Some(help),
+        ));
     }
     let mut text = String::new();
     let read = file.take(LONGEST + 1).read_to_string(&mut text);
@@ -74,14 +80,15 @@ mod tests {
     fn faults_name_the_file_and_nothing_of_what_is_in_it() {
         for (content, mode, why) in [
             (None, 0, "there are no credentials"),
-            (Some(&b"geheim"[..]), 0o640, "no ':'"),
-            (Some(b"root:geheim\nmore"), 0o640, "more than one line"),
+            (Some(&b"geheim"[..]), 0o600, "no ':'"),
+            (Some(b"root:geheim\nmore"), 0o600, "more than one line"),
             (Some(b"root:"), 0o600, "the password is empty"),
             (Some(b":geheim"), 0o600, "name is empty"),
             (Some(b"root:geheim\xff"), 0o600, "it is no text"),
-            (Some(b"root:geheim\n"), 0o644, "everybody may read it"),
-            (Some(b"root:geheim\n"), 0o641, "everybody may read it"),
-            (Some([b"root:geheim".as_slice(), &[b'x'; 5000]].concat().as_slice()), 0o640, "too long"),
+            (Some(b"root:geheim\n"), 0o644, "others than the daemon may read it"),
+            (Some(b"root:geheim\n"), 0o601, "others than the daemon may read it"),
+            (Some(b"root:geheim\n"), 0o640, "others than the daemon may read it"),
+            (Some([b"root:geheim".as_slice(), &[b'x'; 5000]].concat().as_slice()), 0o600, "too long"),
         ] {
             let error = fault(content, mode);
             assert!(error.text.contains(why), "{error:?}");
@@ -101,12 +108,12 @@ mod tests {
     }
 
     #[test]
-    fn one_line_for_root_and_the_daemon() {
+    fn one_line_for_the_daemon_alone() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("bmc")).unwrap();
         let path = directory.path().join("bmc/node1");
         fs::write(&path, "ada:a:b\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(of_node(directory.path(), "node1").unwrap().user(), "ada");
     }
 }

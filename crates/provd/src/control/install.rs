@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::writing::Work;
 use super::{WRITING, machine};
 use crate::registry::ArmError;
-use crate::store::OperationError;
+use crate::store::{OperationError, StoredOperation};
 
 /// The step from which on an installation is not taken back by itself; on the disk before the power is touched.
 pub(super) const POWER: &str = "power cycle";
@@ -21,9 +21,15 @@ pub(super) async fn install(work: &Work) -> Result<Outcome, OperationError> {
     let Work { app, node, machine, .. } = work;
     work.step("arming");
     let attempt = {
-        let (app, actor, reason, mac) = (Arc::clone(app), work.actor.clone(), work.reason.clone(), node.mac);
+        let (app, actor, reason, mac, id) =
+            (Arc::clone(app), work.actor.clone(), work.reason.clone(), node.mac, work.id);
         let why = if reason.is_empty() { "installed from here".to_owned() } else { reason };
-        let armed = tokio::task::spawn_blocking(move || app.registry.arm(mac, &actor, &why, Timestamp::now())).await;
+        let armed = tokio::task::spawn_blocking(move || {
+            app.registry.arm_and(mac, &actor, &why, Timestamp::now(), |transaction, attempt| {
+                StoredOperation::armed(transaction, id, attempt)
+            })
+        });
+        let armed = armed.await;
         match armed.map_err(|error| OperationError::surroundings(error.to_string()))? {
             Ok(attempt) => attempt.number,
             Err(ArmError::Store(error)) => return Err(OperationError::surroundings(error.to_string())),
@@ -57,7 +63,7 @@ pub(super) async fn install(work: &Work) -> Result<Outcome, OperationError> {
     }
 }
 
-/// Disarms the node again, and says so.
+/// Disarms the node again, takes its boot from the network back, and says what of it was not done.
 async fn taken_back(work: &Work, attempt: u64, error: OperationError) -> OperationError {
     let (app, actor, mac) = (Arc::clone(&work.app), work.actor.clone(), work.node.mac);
     let withdrawn = tokio::task::spawn_blocking(move || {
@@ -70,5 +76,21 @@ async fn taken_back(work: &Work, attempt: u64, error: OperationError) -> Operati
         Ok(Ok(false)) => format!("it is not armed any more: `provd show {hostname}`"),
         Ok(Err(_)) | Err(_) => format!("it could not be disarmed: `provd disarm {hostname}`"),
     };
-    OperationError { text: format!("{}; {said}", error.text), ..error }
+    let text = format!("{}; {said}", error.text);
+    if boots_as_always(work, &error).await {
+        return OperationError { text, ..error };
+    }
+    let left = format!("it may boot from the network once: `provd node boot once none {hostname}`");
+    let help = error.help.map_or(left.clone(), |help| format!("{help}; {left}"));
+    OperationError { text, help: Some(help), ..error }
+}
+
+/// Takes back what the BMC may have kept of [`BootTarget::Pxe`]. One that did not answer, or that is not trusted, is not asked again.
+async fn boots_as_always(work: &Work, error: &OperationError) -> bool {
+    if [Kind::Unreachable, Kind::Trust].iter().any(|kind| kind.name() == error.kind) {
+        return false;
+    }
+    let Work { app, node, machine, .. } = work;
+    let none = Verb::BootOnce { target: BootTarget::None, mode: BootMode::Keep };
+    machine::run(app, node, machine, &none, WRITING, &|step| work.step(&format!("taking back: {step}"))).await.is_ok()
 }

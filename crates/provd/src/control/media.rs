@@ -19,12 +19,19 @@ use crate::store::OperationError;
 
 /// The word for the node's own answers.
 pub(super) const CIDATA: &str = "cidata";
+/// The word for the ISO of the node's installer.
+const INSTALLER: &str = "installer";
+
+/// Whether the image is one of the appliance's own.
+pub(super) fn is_word(verb: &Verb) -> bool {
+    matches!(verb, Verb::MediaInsert { image } if [CIDATA, INSTALLER].contains(&image.as_str()))
+}
 
 /// The verb as the BMC gets it: the word `installer` becomes the URL of the node's installer.
 pub(super) fn resolved(app: &Shared, node: &Node, verb: &Verb) -> Result<Verb, OperationError> {
     let Verb::MediaInsert { image } = verb else { return Ok(verb.clone()) };
     match image.as_str() {
-        "installer" => Ok(Verb::MediaInsert { image: installer(app, node)? }),
+        INSTALLER => Ok(Verb::MediaInsert { image: installer(app, node)? }),
         _ => Ok(verb.clone()),
     }
 }
@@ -61,7 +68,7 @@ pub(super) async fn insert_cidata(work: &Work) -> Result<Outcome, OperationError
     };
     let image = format!("{}/seed/{}/{}", app.registry.declared().site().url(), token.reveal(), nodes::CD);
     let insert = Verb::MediaInsert { image };
-    machine::run(app, node, machine, &insert, WRITING, &|text| work.step(&without_tokens(text))).await
+    machine::run(app, node, machine, &insert, WRITING, &|step| work.step(&without_tokens(&step.to_string()))).await
 }
 
 /// Disarms a node whose CD was not inserted, and says so.

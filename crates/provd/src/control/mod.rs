@@ -18,6 +18,7 @@ mod pins;
 mod reading;
 mod restart;
 mod trust;
+mod underway;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use tokio::sync::Semaphore;
 use crate::registry::{ArmError, CdError, Change, OperationChange};
 use crate::store::{Operation, OperationError, StoreError};
 use claim::Busy;
+use underway::Underway;
 
 pub use reading::read;
 pub use restart::recover;
@@ -42,7 +44,7 @@ pub use writing::start;
 
 /// Below it: `bmc/HOSTNAME`.
 pub const SECRETS: &str = "/var/lib/provbuild/secrets";
-/// Operations and readings at a time: answers of a BMC may be long.
+/// Operations at a time, and as many readings beside them: answers of a BMC may be long.
 const AT_ONCE: usize = 64;
 /// Readings of one node at a time.
 const READINGS: usize = 3;
@@ -50,6 +52,10 @@ const READINGS: usize = 3;
 pub(crate) const READING: Duration = Duration::from_secs(150);
 /// For one verb that writes: no node is kept for ever.
 const WRITING: Duration = Duration::from_secs(2 * 3600);
+/// Bytes of one text that comes from a BMC: it goes to the database, to everybody who watches, and into every answer.
+const LONGEST: usize = 4096;
+/// Bytes of an outcome that is kept.
+const LARGEST: usize = 256 << 10;
 
 /// What the daemon is told about BMCs when it is started.
 #[derive(Debug, Clone)]
@@ -129,6 +135,11 @@ pub enum ControlError {
     Readings(String),
     #[error("too many operations at a time: wait for some to end")]
     Full,
+    #[error("provd is stopping: it ends what goes on, and begins nothing; ask again when it is back")]
+    Stopping,
+    /// The request makes no sense, whatever the BMC.
+    #[error("{0}")]
+    Request(bmc::Error),
     #[error(transparent)]
     Arm(#[from] ArmError),
     #[error(transparent)]
@@ -147,7 +158,10 @@ pub struct Seen {
 /// What goes on with the BMCs.
 pub struct Control {
     settings: Settings,
-    permits: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+    /// A place of their own: whoever may only read keeps nobody from switching a machine off.
+    readings: Arc<Semaphore>,
+    underway: Arc<Underway>,
     busy: Mutex<BTreeMap<MacAddr, Busy>>,
     /// At most one for each declared node.
     seen: Mutex<BTreeMap<MacAddr, Seen>>,
@@ -155,8 +169,15 @@ pub struct Control {
 
 impl Control {
     pub fn new(settings: Settings) -> Self {
-        let permits = Arc::new(Semaphore::new(AT_ONCE));
-        Control { settings, permits, busy: Mutex::default(), seen: Mutex::default() }
+        let places = || Arc::new(Semaphore::new(AT_ONCE));
+        Control {
+            settings,
+            writes: places(),
+            readings: places(),
+            underway: Arc::default(),
+            busy: Mutex::default(),
+            seen: Mutex::default(),
+        }
     }
 
     /// Since this daemon began, and since the node was changed by an operation.
@@ -183,6 +204,16 @@ impl Operation {
         }
     }
 
+    /// For one that is kept: the node's last 50 are, for good.
+    fn leave_out_what_is_too_long(&mut self) {
+        let long = self.outcome.as_ref().is_some_and(|outcome| outcome.to_string().len() > LARGEST);
+        if long {
+            self.outcome = None;
+            let note = "what was read back is too long to keep";
+            self.summary = Some(self.summary.take().map_or(note.to_owned(), |summary| format!("{summary}; {note}")));
+        }
+    }
+
     fn change(&self, id: Option<u64>) -> Change {
         let text = match (&self.error, &self.summary) {
             (Some(error), _) => error.text.clone(),
@@ -196,7 +227,11 @@ impl Operation {
 
 impl From<bmc::Error> for OperationError {
     fn from(error: bmc::Error) -> Self {
-        OperationError { kind: error.kind().name().to_owned(), text: error.to_string(), help: error.help() }
+        OperationError {
+            kind: error.kind().name().to_owned(),
+            text: cut(error.to_string()),
+            help: error.help().map(cut),
+        }
     }
 }
 
@@ -207,5 +242,57 @@ impl OperationError {
 
     fn surroundings(text: impl Into<String>) -> Self {
         OperationError::new(bmc::Kind::Surroundings, text, None)
+    }
+}
+
+/// Not more than [`LONGEST`] of it.
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST {
+        let end = (0..=LONGEST - '…'.len_utf8()).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use bmc::{BootOverride, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_bmc_says_is_kept_without_bound() {
+        let long = "ä".repeat(LONGEST);
+        let error = OperationError::from(bmc::Error::NotApplied {
+            what: "the boot order".to_owned(),
+            asked: long.clone(),
+            found: long.clone(),
+        });
+        assert!(error.text.len() <= LONGEST && error.text.ends_with('…'), "{}", error.text.len());
+        assert_eq!(cut("ä".repeat(LONGEST / 2)).len(), LONGEST);
+        let mut operation = Operation {
+            mac: MacAddr::from_bytes([2, 0, 0, 0, 0, 1]),
+            hostname: "node1".to_owned(),
+            verb: json!({"verb": "boot-once", "target": "pxe"}),
+            title: String::new(),
+            who: String::new(),
+            origin: String::new(),
+            started: Timestamp::UNIX_EPOCH,
+            ended: None,
+            step: String::new(),
+            summary: None,
+            outcome: None,
+            error: None,
+            attempt: None,
+        };
+        let notes = |count: usize| BootOverride { notes: vec![long.clone(); count], ..BootOverride::default() };
+        operation.finish(Ok(Outcome::BootOnce(notes(3))), Timestamp::UNIX_EPOCH);
+        operation.leave_out_what_is_too_long();
+        assert!(operation.outcome.is_some() && operation.summary.as_ref().unwrap().len() <= LONGEST);
+        operation.finish(Ok(Outcome::BootOnce(notes(40))), Timestamp::UNIX_EPOCH);
+        operation.leave_out_what_is_too_long();
+        assert_eq!(operation.outcome, None);
+        assert!(operation.summary.unwrap().ends_with("; what was read back is too long to keep"));
     }
 }

@@ -37,6 +37,7 @@ pub async fn read(app: &Shared, node: &Node, verb: Verb, actor: &Actor) -> Resul
         summary: None,
         outcome: None,
         error: None,
+        attempt: None,
     };
     let (app, node, actor) = (Arc::clone(app), node.clone(), actor.clone());
     // A client that hangs up does not leave a session open in the BMC.
@@ -91,7 +92,7 @@ impl Operation {
         self.ended = Some(now.max(self.started));
         match result {
             Ok(outcome) => {
-                self.summary = Some(outcome.summary());
+                self.summary = Some(super::cut(outcome.summary()));
                 self.outcome = serde_json::to_value(&outcome).ok();
             }
             Err(error) => self.error = Some(error),

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::claim::Claim;
+use super::underway::Going;
 use super::{Asked, ControlError, Job, WRITING, install, machine, media, restart};
 use crate::app::Shared;
 use crate::registry::{Actor, Note};
@@ -24,7 +25,14 @@ pub fn start(app: &Shared, node: &Node, asked: Asked, actor: &Actor) -> Result<S
     let hostname = node.hostname.to_string();
     let bmc = node.bmc.clone().ok_or_else(|| ControlError::NoBmc(hostname.clone()))?;
     let title = asked.job.title();
+    let going = app.control.underway.begin()?;
     let claim = Claim::write(app, (node.mac, &hostname), &title, &actor.who)?;
+    // Before anything of it is written down: an address may hold a password.
+    if let Job::Verb(verb) = &asked.job
+        && !media::is_word(verb)
+    {
+        verb.check().map_err(ControlError::Request)?;
+    }
     judge(app, node, &asked)?;
     let now = Timestamp::now();
     let operation = Operation {
@@ -40,6 +48,7 @@ pub fn start(app: &Shared, node: &Node, asked: Asked, actor: &Actor) -> Result<S
         summary: None,
         outcome: None,
         error: None,
+        attempt: None,
     };
     let id = app.registry.note(node.mac, actor, now, |transaction| {
         let id = operation.begin(transaction)?;
@@ -57,6 +66,7 @@ pub fn start(app: &Shared, node: &Node, asked: Asked, actor: &Actor) -> Result<S
         asked,
         stored: stored.clone(),
         claim,
+        _going: going,
     };
     Handle::current().spawn(task.run());
     Ok(stored)
@@ -94,6 +104,8 @@ struct Task {
     asked: Asked,
     stored: StoredOperation,
     claim: Claim,
+    /// Until the end is written.
+    _going: Going,
 }
 
 /// What a task needs to carry its job out.
@@ -103,6 +115,8 @@ pub(super) struct Work {
     pub(super) actor: Actor,
     pub(super) reason: String,
     pub(super) machine: Machine,
+    /// The operation's number.
+    pub(super) id: u64,
     steps: UnboundedSender<Step>,
 }
 
@@ -138,7 +152,7 @@ impl Task {
         let mut work = tokio::spawn(carry_out(
             (Arc::clone(&self.app), self.node.clone(), self.bmc.clone(), self.actor.clone()),
             self.asked.clone(),
-            steps,
+            (self.stored.id, steps),
         ));
         let result = loop {
             tokio::select! {
@@ -169,7 +183,7 @@ impl Task {
         if operation.step == text && kept.is_none() {
             return;
         }
-        operation.step = text;
+        operation.step = super::cut(text);
         self.claim.step(&operation.step);
         let (app, id, step) = (Arc::clone(&self.app), self.stored.id, operation.step.clone());
         let written = tokio::task::spawn_blocking(move || {
@@ -196,6 +210,7 @@ impl Task {
     fn end(mut self, result: Result<Outcome, OperationError>) -> Result<(), StoreError> {
         let now = Timestamp::now();
         self.stored.operation.finish(result, now);
+        self.stored.operation.leave_out_what_is_too_long();
         self.app.control.see(self.node.mac, None);
         end(&self.app, &self.stored, &self.actor, Some(self.claim), now)?;
         self.app.registry.tell(self.stored.operation.change(Some(self.stored.id)));
@@ -226,12 +241,12 @@ pub(super) fn end(
 async fn carry_out(
     (app, node, bmc, actor): (Shared, Node, Bmc, Actor),
     asked: Asked,
-    steps: UnboundedSender<Step>,
+    (id, steps): (u64, UnboundedSender<Step>),
 ) -> Result<Outcome, OperationError> {
     // Before anything can fail: whatever does leaves no node armed that was to have its answers.
     let attempt = asked.job.is_cidata().then(|| media::armed(&app, &node)).flatten();
     let (withdraws, of, by) = (Arc::clone(&app), node.clone(), actor.clone());
-    match (work((app, node, bmc, actor), asked, steps).await, attempt) {
+    match (work((app, node, bmc, actor), asked, (id, steps)).await, attempt) {
         (Err(error), Some(attempt)) => Err(media::taken_back(&withdraws, &of, &by, attempt, error).await),
         (result, _) => result,
     }
@@ -240,7 +255,7 @@ async fn carry_out(
 async fn work(
     (app, node, bmc, actor): (Shared, Node, Bmc, Actor),
     asked: Asked,
-    steps: UnboundedSender<Step>,
+    (id, steps): (u64, UnboundedSender<Step>),
 ) -> Result<Outcome, OperationError> {
     let patience = app.control.settings.patience.clone();
     let machine = {
@@ -248,7 +263,7 @@ async fn work(
         let made = tokio::task::spawn_blocking(move || machine::of_node(&app, &node, &bmc, &actor, patience)).await;
         made.map_err(|error| OperationError::surroundings(error.to_string()))??
     };
-    let work = Work { app, node, actor, reason: asked.reason, machine, steps };
+    let work = Work { app, node, actor, reason: asked.reason, machine, id, steps };
     match asked.job {
         Job::Verb(Verb::MediaInsert { image }) if image == media::CIDATA => media::insert_cidata(&work).await,
         Job::Verb(verb) => {

@@ -55,6 +55,18 @@ impl Registry {
     /// # Errors
     /// A node that cannot or must not install now; nothing has changed then.
     pub fn arm(&self, mac: MacAddr, actor: &Actor, why: &str, now: Timestamp) -> Result<Attempt, ArmError> {
+        self.arm_and(mac, actor, why, now, |_, _| Ok(()))
+    }
+
+    /// The same; `also` writes what belongs to the attempt with this number, with it or not at all.
+    pub(crate) fn arm_and(
+        &self,
+        mac: MacAddr,
+        actor: &Actor,
+        why: &str,
+        now: Timestamp,
+        also: impl FnOnce(&Transaction<'_>, u64) -> Result<(), StoreError>,
+    ) -> Result<Attempt, ArmError> {
         let node = self.declared_node(mac).ok_or_else(|| ArmError::NoSuchNode(mac.to_string()))?;
         let hostname = || node.hostname.to_string();
         let installer = self.installable(mac)?;
@@ -66,6 +78,7 @@ impl Registry {
         let (installer, meaning) = (installer.to_owned(), self.meaning(node));
         let attempt = Attempt { number, installer, expires: now + lasts, armed: now, meaning };
         self.commit(&mut memory, mac, idle.arm(attempt.clone(), why), actor, now, |transaction| {
+            also(transaction, number)?;
             forget_attempts(transaction, mac, (number + 1).saturating_sub(ATTEMPTS_KEPT))
         })?;
         self.forget_refusal(mac);

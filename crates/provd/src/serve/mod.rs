@@ -34,6 +34,8 @@ use crate::{admin, dhcp, nodes, webhooks};
 const TICK: Duration = Duration::from_secs(5);
 /// Ticks between two writings of when nodes were heard.
 const REMEMBER: u32 = 12;
+/// For operations on BMCs that go on when the daemon is told to stop. A little less than systemd gives it (`TimeoutStopSec=`).
+const STOPPING: Duration = Duration::from_secs(570);
 
 /// What the daemon is started with.
 #[derive(Debug, Clone)]
@@ -65,7 +67,7 @@ pub enum ServeError {
     Listen(io::Error),
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, and then until the operations that go on have ended. A second signal ends it at once.
 ///
 /// # Errors
 /// Whatever keeps it from starting; once it serves, only a listener that breaks.
@@ -116,6 +118,14 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         Some(ended) = listening.join_next() => ended.map_err(io::Error::other).and_then(|ended| ended).map_err(ServeError::Listen),
     };
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    // Everybody is served meanwhile, so that whoever follows an operation sees its end.
+    tokio::select! {
+        left = app.control.close(STOPPING) => if left > 0 {
+            tracing::error!("{left} operations did not end in time and are left in their middle");
+        },
+        _ = stop.recv() => tracing::warn!("told to stop again: operations may be left in their middle"),
+        _ = tokio::signal::ctrl_c() => tracing::warn!("told to stop again: operations may be left in their middle"),
+    }
     app.registry.remember()?;
     app.pen.flush(Timestamp::now())?;
     result

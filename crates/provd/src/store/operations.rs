@@ -13,7 +13,7 @@ use super::{StoreError, parsed};
 /// Of each node.
 const KEPT: i64 = 50;
 const COLUMNS: &str =
-    "mac, hostname, verb, title, who, origin, started, ended, step, summary, outcome, kind, error, help, id";
+    "mac, hostname, verb, title, who, origin, started, ended, step, summary, outcome, kind, error, help, id, attempt";
 
 /// Something that is done with a node's BMC.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub struct Operation {
     /// [`bmc::Outcome`]
     pub outcome: Option<Value>,
     pub error: Option<OperationError>,
+    /// Of an installation: the attempt that it has armed, from that moment on.
+    pub attempt: Option<u64>,
 }
 
 /// Why it failed.
@@ -123,6 +125,7 @@ impl Operation {
             summary: maybe(9)?,
             outcome: maybe(10)?.as_deref().map(json).transpose()?,
             error,
+            attempt: row.get::<_, Option<i64>>(15)?.map(|number| number as u64),
         })
     }
 }
@@ -130,6 +133,13 @@ impl Operation {
 impl StoredOperation {
     pub(crate) fn step(transaction: &Transaction<'_>, id: u64, step: &str) -> Result<(), StoreError> {
         transaction.prepare_cached("UPDATE operations SET step = ? WHERE id = ?")?.execute(params![step, id as i64])?;
+        Ok(())
+    }
+
+    /// Keeps which attempt it has armed.
+    pub(crate) fn armed(transaction: &Transaction<'_>, id: u64, attempt: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE operations SET attempt = ? WHERE id = ?";
+        transaction.prepare_cached(sql)?.execute(params![attempt as i64, id as i64])?;
         Ok(())
     }
 

@@ -135,6 +135,10 @@ CREATE TABLE pins (
     seen        TEXT NOT NULL
 ) STRICT;
 "#,
+    r#"
+-- The attempt that an installation from here has armed.
+ALTER TABLE operations ADD COLUMN attempt INTEGER;
+"#,
 ];
 
 /// Brings the database to this version, in one transaction.

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use redfish_simulator::{Model, Simulator};
+use redfish_simulator::{Fault, Model, Power, Simulator};
 use serde_json::Value;
 
 use crate::lab::Lab;
@@ -195,7 +195,12 @@ fn verbs_go_to_several_nodes_at_once_and_the_exit_code_says_what_failed_first() 
     for bmc in [&one, &two] {
         bmc.set_latency(Duration::from_millis(100));
     }
-    let off = daemon.run("node power off --now node2 node1 --reason fans");
+    // Several machines are not interrupted without a word.
+    let asked = daemon.run("node power off --now --all");
+    assert_eq!((asked.0, asked.1.as_str()), (2, ""));
+    assert!(asked.2.contains("power off interrupts 2 machines: node1, node2: give --yes to mean it"), "{}", asked.2);
+    assert!([&one, &two].iter().all(|bmc| bmc.state().resets.is_empty()));
+    let off = daemon.run("node power off --now node2 node1 --reason fans --yes");
     assert_eq!(off.0, 0, "{}", off.2);
     assert!(
         off.1.contains("node1: on -> off (ForceOff)\n") && off.1.contains("node2: on -> off (ForceOff)\n"),
@@ -223,14 +228,14 @@ fn verbs_go_to_several_nodes_at_once_and_the_exit_code_says_what_failed_first() 
     let raw = daemon.run("node raw get /redfish/v1/ node1");
     assert!(raw.0 == 0 && raw.1.contains("\"RedfishVersion\": \"1.18.0\""), "{}", raw.1);
 
-    daemon.lab.credentials(2, "operator:sup3r-s3cret-pw\n", 0o644);
+    daemon.lab.credentials(2, "operator:sup3r-s3cret-pw\n", 0o640);
     let open = daemon.run("node status node2");
     assert!(
-        open.0 == 9 && open.2.contains("everybody may read it") && open.2.contains("help: sudo chmod"),
+        open.0 == 9 && open.2.contains("others than the daemon may read it") && open.2.contains("help: sudo chmod"),
         "{}",
         open.2
     );
-    daemon.lab.credentials(2, "operator:sup3r-s3cret-pw\n", 0o640);
+    daemon.lab.credentials(2, "operator:sup3r-s3cret-pw\n", 0o600);
     assert_eq!(daemon.run("node trust node2").0, 0);
     two.new_certificate();
     assert_eq!(daemon.run("node status node2").0, 12);
@@ -305,6 +310,40 @@ fn whoever_stops_following_leaves_the_installation_going() {
     assert_eq!(ended.status.code(), Some(15), "{told}");
     assert!(told.contains("it goes on by itself") && told.contains("provd disarm node1"), "{told}");
     assert!(daemon.run("show node1").1.starts_with("node1 is armed"));
+}
+
+#[test]
+fn a_daemon_that_is_told_to_stop_switches_on_again_what_it_has_switched_off() {
+    let (_runtime, [one]) = simulators();
+    one.fault(Fault::PowerSlow(Duration::from_millis(1500)));
+    let mut daemon = Daemon::of(Lab::with_bmcs(1, &[one.address()]));
+    let follower = daemon.command("node power cycle --now node1").spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while one.state().resets.is_empty() {
+        assert!(Instant::now() < end, "the machine is not switched off");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let told = Command::new("kill").args(["-TERM", &daemon.child.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    // What reads is answered, what would write is not begun.
+    let end = Instant::now() + Duration::from_secs(20);
+    let refused = loop {
+        let refused = daemon.run("node boot once pxe node1");
+        if !refused.2.contains("is busy") || Instant::now() > end {
+            break refused;
+        }
+    };
+    assert!(refused.0 == 1 && refused.2.contains("provd is stopping"), "{}", refused.2);
+    assert_eq!(daemon.run("nodes").0, 0);
+    assert!(one.state().resets == ["ForceOff"] && one.state().power != Power::On, "it was too quick for this test");
+    assert!(daemon.child.wait().unwrap().success());
+    assert_eq!(one.state().resets, ["ForceOff", "On"]);
+    assert!(matches!(one.state().power, Power::On | Power::PoweringOn));
+    // Its end is on the disk.
+    daemon.restart();
+    let followed = follower.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(followed.stdout).unwrap(), "node1: on -> on (ForceOff, On)\n");
+    assert!(daemon.run("node operations node1").1.contains("done"));
 }
 
 fn read_until(out: &mut impl std::io::Read, wanted: &str) {

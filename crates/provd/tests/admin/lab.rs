@@ -40,7 +40,7 @@ impl Lab {
         let app = open(&directory, declared);
         let lab = Lab { app, directory };
         for number in 1..=bmcs.len() {
-            lab.credentials(number, "operator:sup3r-s3cret-pw\n", 0o640);
+            lab.credentials(number, "operator:sup3r-s3cret-pw\n", 0o600);
         }
         lab
     }
@@ -78,6 +78,7 @@ fn open(directory: &tempfile::TempDir, declared: Declared) -> Shared {
             settle: Duration::from_millis(300),
             post: Duration::from_millis(300),
             poll: Duration::from_millis(10),
+            whole: None,
         },
         ..Settings::default()
     });

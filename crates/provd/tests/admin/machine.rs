@@ -387,9 +387,12 @@ fn a_restart_says_what_it_interrupted_and_takes_back_what_had_not_begun() {
         }
         assert!(found[0].0.contains("provd was restarted meanwhile; the node is disarmed again"), "{found:?}");
         assert!(
-            found[1].0.ends_with("provd was restarted meanwhile\"") && found[1].1.contains("provd show node2"),
+            found[1].0.ends_with("provd was restarted meanwhile; the machine may be off\"")
+                && found[1].1.contains("provd show node2"),
             "{found:?}"
         );
+        assert!(found[0].1.contains("provd node boot once none node1"), "{found:?}");
+        assert!(found[1].1.contains("if it is off: provd node power on node2"), "{found:?}");
         assert!(found[2].1.contains("ask for its status: provd node status node3"), "{found:?}");
         // It is free for the next one.
         plain.heal();
@@ -434,13 +437,18 @@ async fn an_installation_that_does_not_begin_leaves_the_node_disarmed() {
     assert_eq!((&operation["error"]["kind"], site.state(1)), (&json!("not-applied"), "disk"), "{operation}");
     assert!(operation["error"]["message"].as_str().unwrap().ends_with("; it is disarmed again"), "{operation}");
     bmc.heal();
-    // It cannot cut the power.
+    // It cannot cut the power. That it would have booted from the network is taken back.
     let operation = site.install().await;
     assert_eq!((&operation["error"]["kind"], site.state(1)), (&json!("refused"), "disk"), "{operation}");
+    assert!(bmc.requests().iter().any(|request| request.method == "PATCH"), "it was not told to boot from the network");
+    let status = site.operate(&json!({"verb": {"verb": "status"}})).await.json();
+    assert_ne!(status["outcome"]["result"]["boot"]["target"], "Pxe", "{status}");
+    assert!(!operation["error"]["help"].to_string().contains("boot once none"), "{operation}");
     // It is not there.
     bmc.stop();
     let operation = site.install().await;
     assert_eq!((&operation["error"]["kind"], site.state(1)), (&json!("unreachable"), "disk"), "{operation}");
+    assert!(operation["error"]["help"].as_str().unwrap().contains("`provd node boot once none node1`"), "{operation}");
     assert_eq!(bmc.state().boots, []);
     // Without credentials it is not even armed.
     let before = site.lab.app.registry.node(mac(1)).unwrap().stored.attempts;
@@ -466,14 +474,14 @@ async fn credentials_that_are_wrong_or_open_are_said_by_their_file() {
     site.lab.credentials(1, &format!("operator:{PASSWORD}\n"), 0o644);
     let read = site.operate(&json!({"verb": {"verb": "status"}})).await.json();
     let message = read["error"]["message"].as_str().unwrap();
-    assert!(message.ends_with("secrets/bmc/node1: everybody may read it"), "{message}");
+    assert!(message.ends_with("secrets/bmc/node1: others than the daemon may read it"), "{message}");
     assert_eq!((read["error"]["kind"].as_str(), bmc.requests().len()), (Some("surroundings"), 0));
-    site.lab.credentials(1, "operator:wr0ng-pw\n", 0o640);
+    site.lab.credentials(1, "operator:wr0ng-pw\n", 0o600);
     let read = site.operate(&json!({"verb": {"verb": "status"}})).await;
     assert_eq!(read.json()["error"]["kind"], "trust");
     assert!(!read.text.contains("wr0ng-pw"));
     // The next operation reads them anew.
-    site.lab.credentials(1, &format!("operator:{PASSWORD}\n"), 0o640);
+    site.lab.credentials(1, &format!("operator:{PASSWORD}\n"), 0o600);
     assert_eq!(site.operate(&json!({"verb": {"verb": "status"}})).await.json()["state"], "done");
 }
 
@@ -514,6 +522,37 @@ async fn media_by_a_word() {
     let none = site.ended(&site.operate(&insert("installer")).await).await;
     assert_eq!(none["error"]["kind"], "input", "{none}");
     assert!(bmc.state().media.iter().all(|(_, medium)| !medium.inserted));
+}
+
+#[tokio::test]
+async fn a_share_s_password_is_refused_before_it_is_written_down() {
+    let (bmc, site) = site(Model::generic()).await;
+    for image in ["smb://ada:sup3r-s3cret-pw@10.0.0.1/iso/a.iso", "http://ada:sup3r-s3cret-pw@10.0.0.1/a.iso"] {
+        let refused = site.operate(&json!({"verb": {"verb": "media-insert", "image": image}})).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.text);
+        assert!(refused.error().contains("no password") && !refused.text.contains(PASSWORD), "{}", refused.text);
+    }
+    assert_eq!(site.local("GET /api/v1/nodes/node1/operations", &json!({})).await.json(), json!([]));
+    assert_eq!((site.notes().len(), bmc.requests().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn readings_take_no_place_from_what_writes() {
+    let (bmc, _) = site(Model::generic()).await;
+    bmc.set_latency(Duration::from_millis(150));
+    let site = Site::of(Lab::with_bmcs(30, &[bmc.address(); 30]));
+    let status = json!({"verb": {"verb": "status"}});
+    let lines: Vec<String> = (1..=30).map(|number| format!("POST /api/v1/nodes/node{number}/operations")).collect();
+    let readings = lines.iter().flat_map(|line| [line; 3]).map(|line| site.local(line, &status));
+    let write = async {
+        // After the readings have begun.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        site.operate(&power("on", "graceful")).await
+    };
+    let (readings, write) = tokio::join!(futures_util::future::join_all(readings), write);
+    let refused = readings.iter().filter(|answer| answer.text.contains("too many operations at a time")).count();
+    assert_eq!((refused, write.status), (90 - 64, StatusCode::ACCEPTED), "{}", write.text);
+    site.ended(&write).await;
 }
 
 #[tokio::test]

@@ -34,8 +34,8 @@ fn a_database_that_cannot_be_used_is_told_in_one_line() {
     drop(lab.start());
     let store = lab.store();
     store.read(|c| Ok(c.pragma_update(None, "user_version", 99)?)).unwrap();
-    refused(&lab, &["state.db", "newer provd (version 99", "this one knows 2"]);
-    store.read(|c| Ok(c.pragma_update(None, "user_version", 2)?)).unwrap();
+    refused(&lab, &["state.db", "newer provd (version 99", "this one knows 3"]);
+    store.read(|c| Ok(c.pragma_update(None, "user_version", 3)?)).unwrap();
     store.read(|c| Ok(c.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?)).unwrap();
     drop(store);
 

@@ -100,8 +100,8 @@ impl From<OperationError> for ErrorRow {
 impl OperationRow {
     fn of(id: Option<u64>, operation: Operation) -> Self {
         let state = operation.state().to_owned();
-        let Operation { mac, hostname: node, verb, title, who, origin, started, ended, step, summary, outcome, error } =
-            operation;
+        let Operation { mac, hostname: node, verb, title, who, origin, started, ended, step, .. } = operation;
+        let Operation { summary, outcome, error, .. } = operation;
         let (mac, error) = (mac.to_string(), error.map(ErrorRow::from));
         OperationRow { id, node, mac, verb, title, who, origin, started, ended, state, step, summary, outcome, error }
     }

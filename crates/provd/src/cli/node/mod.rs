@@ -44,6 +44,9 @@ pub(in crate::cli) struct Node {
     /// For the audit log.
     #[arg(long, global = true, default_value = "")]
     reason: String,
+    /// Do not ask before several machines are interrupted, or a disk is erased.
+    #[arg(long, short, global = true)]
+    yes: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,12 +54,7 @@ enum Command {
     #[command(flatten)]
     Verb(bmc::Command),
     /// Arms a node, boots it from the network, cycles its power, and follows until it is verified. Its disk will be erased.
-    Install {
-        node: String,
-        /// Do not ask.
-        #[arg(long, short)]
-        yes: bool,
-    },
+    Install { node: String },
     /// Lists what was done with a node's BMC.
     Operations { node: String },
     /// Shows the certificate that a node's BMC is known by, and the one that it shows now.
@@ -71,10 +69,10 @@ enum Command {
 impl Node {
     pub(in crate::cli) async fn run(self, shell: &Shell) -> Result<ExitCode, Error> {
         let shell = Shell { client: shell.client.patient(PATIENCE), json: shell.json };
-        let Node { command, interrupt, reason } = self;
+        let Node { command, interrupt, reason, yes } = self;
         match command {
-            Command::Verb(command) => verbs::run(&shell, command, interrupt, reason).await,
-            Command::Install { node, yes } => install::run(&shell, &node, yes, &reason).await,
+            Command::Verb(command) => verbs::run(&shell, command, verbs::Means { interrupt, yes }, reason).await,
+            Command::Install { node } => install::run(&shell, &node, yes, &reason).await,
             Command::Operations { node } => operations(&shell, &node).await,
             Command::Trust { node, forget } => trust(&shell, &node, forget).await,
         }

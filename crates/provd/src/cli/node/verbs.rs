@@ -1,5 +1,6 @@
 //! One verb for one node or many, at the same time.
 
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,19 +42,23 @@ struct Report {
     value: Value,
 }
 
-pub(super) async fn run(
-    shell: &Shell,
-    command: bmc::Command,
-    interrupt: bool,
-    reason: String,
-) -> Result<ExitCode, Error> {
+/// What the person has said that he means.
+pub(super) struct Means {
+    pub(super) interrupt: bool,
+    pub(super) yes: bool,
+}
+
+pub(super) async fn run(shell: &Shell, command: bmc::Command, means: Means, reason: String) -> Result<ExitCode, Error> {
     let (verb, nodes) = command.split();
     let nodes = if nodes.all { with_bmcs(&shell.client).await? } else { nodes.nodes };
     if nodes.is_empty() {
         return Err(Error::NotFound("no node has a BMC".to_owned()));
     }
     let many = nodes.len() > 1;
-    let body = json!({ "verb": verb, "force": interrupt, "reason": reason });
+    if verb.interrupts() && many && !means.yes {
+        ask_to_interrupt(&verb, &nodes)?;
+    }
+    let body = json!({ "verb": verb, "force": means.interrupt, "reason": reason });
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut work = JoinSet::new();
     for (at, node) in nodes.into_iter().enumerate() {
@@ -71,6 +76,22 @@ pub(super) async fn run(
     }
     codes.sort_unstable();
     Ok(ExitCode::from(codes.into_iter().map(|(_, code)| code).find(|code| *code != 0).unwrap_or_default()))
+}
+
+/// Whether so many machines may be interrupted is asked of a person.
+fn ask_to_interrupt(verb: &Verb, nodes: &[String]) -> Result<(), Error> {
+    let names: Vec<String> = nodes.iter().map(|node| plain(node)).collect();
+    let question = format!("{} interrupts {} machines: {}", verb.title(), names.len(), names.join(", "));
+    if !io::stdin().is_terminal() {
+        return Err(Error::Usage(format!("{question}: give --yes to mean it")));
+    }
+    eprint!("{question}\nType 'yes' to go on: ");
+    let mut typed = String::new();
+    io::stdin().lock().read_line(&mut typed).map_err(|error| Error::Other(error.to_string()))?;
+    match typed.trim() {
+        "yes" => Ok(()),
+        _ => Err(Error::Refused("nothing was done".to_owned())),
+    }
 }
 
 async fn with_bmcs(client: &Client) -> Result<Vec<String>, Error> {
