@@ -323,13 +323,24 @@ fn a_session_that_is_dropped_leaves_no_machine_between_off_and_on() {
 #[test]
 fn its_memory_is_in_no_core_dump() {
     let lab = Lab::new(1);
-    lab.bmcs[0].set_latency(Duration::from_millis(300));
-    let child = lab.start(&["status", "node1"]);
-    wait_for("a request", || (!lab.bmcs[0].requests().is_empty()).then_some(()));
-    signal(&child, Signal::SIGABRT);
-    let status = std::os::unix::process::ExitStatusExt::core_dumped;
-    let output = child.wait_with_output().unwrap();
-    assert!(!status(&output.status), "{output:?}");
+    lab.bmcs[0].set_latency(Duration::from_millis(500));
+    let dumped = |script: &str, ready: &dyn Fn()| {
+        let command = lab.command(&["status", "node1"]);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script]).arg(command.get_program()).args(command.get_args());
+        shell.current_dir(lab.directory.path());
+        shell.env("HOME", lab.path("home")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = shell.spawn().unwrap();
+        ready();
+        signal(&child, Signal::SIGABRT);
+        std::os::unix::process::ExitStatusExt::core_dumped(&child.wait().unwrap())
+    };
+    // Another program has one here, unless the system makes none at all.
+    let other = dumped("ulimit -c unlimited; exec sleep 60", &|| std::thread::sleep(Duration::from_millis(300)));
+    let ours = dumped("ulimit -c unlimited; exec \"$0\" \"$@\"", &|| {
+        wait_for("a request", || (!lab.bmcs[0].requests().is_empty()).then_some(()));
+    });
+    assert!(!ours, "another program is dumped here: {other}");
 }
 
 #[test]
