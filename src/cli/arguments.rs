@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// Over the options that every command has: below, a leaf's own would be lost among them.
+pub(super) const GLOBAL: &str = "Global options";
+
 /// Compiles a provisioning profile into a reproducible appliance image and its netboot artifacts.
 #[derive(Debug, Parser)]
 #[command(name = "provbuild", version, max_term_width = 100, after_help = super::exit::TABLE)]
@@ -11,10 +14,10 @@ pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
     /// Machine-readable output: one JSON object per line on stdout.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(super) json: bool,
     /// When to use colours.
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = Color::Auto)]
     pub(super) color: Color,
 }
 

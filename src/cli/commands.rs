@@ -244,10 +244,15 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes to stderr. Whoever read there may have gone away (a pipe, a terminal): `eprint!` would panic, and work may be under way.
+pub(super) fn tell(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 fn report(failure: &Failure, color: bool) -> Exit {
     let (message, help, exit) = match failure {
         Failure::Build(BuildError::Profile(faults)) | Failure::Cidata(cidata::Failure::Profile(faults)) => {
-            eprint!("{}", faults.render(color));
+            tell(&faults.render(color));
             return Exit::Profile;
         }
         Failure::Build(error) => (error.to_string(), error.help(), Exit::from(error)),
@@ -257,9 +262,7 @@ fn report(failure: &Failure, color: bool) -> Exit {
         Failure::Surroundings(what, error) => (format!("cannot {what}: {error}"), None, Exit::Io),
     };
     let (red, cyan, reset) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-    eprintln!("{red}error{reset}: {message}");
-    if let Some(help) = help {
-        eprintln!("{cyan}help{reset}: {help}");
-    }
+    let help = help.map(|help| format!("{cyan}help{reset}: {help}\n")).unwrap_or_default();
+    tell(&format!("{red}error{reset}: {message}\n{help}"));
     exit
 }

@@ -22,7 +22,7 @@ pub(super) const TABLE: &str = "Exit codes:
   13  a BMC or the appliance cannot or will not do it
   14  a BMC accepted it, and reading back shows something else
   15  an installation failed, or could not be followed to its end
- 130  interrupted; what had begun was finished";
+ 130  interrupted: something was left out, or left in the middle";
 
 /// A failure's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

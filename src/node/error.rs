@@ -93,13 +93,18 @@ impl NodeError {
     }
 }
 
-impl Remedy for NodeError {
-    fn help(&self) -> Option<String> {
+impl NodeError {
+    /// What to do about it, as it is typed for this node.
+    pub fn help(&self, node: &str) -> Option<String> {
         match self {
             NodeError::Bmc(error @ bmc::Error::CertificateChanged { .. }) => {
-                error.help().map(|help| format!("{help}: provbuild node trust NODE --forget"))
+                error.help().map(|help| format!("{help}: provbuild node trust {node} --forget"))
             }
-            NodeError::Bmc(error) => error.help(),
+            NodeError::Bmc(error) => error.help().map(|help| match help.strip_suffix("power on") {
+                // The crate does not know whose command line it is.
+                Some(before) => format!("{before}provbuild node power on {node}"),
+                None => help,
+            }),
             NodeError::Appliance(error) => error.help(),
             NodeError::Secret(error) => error.help(),
             NodeError::Credentials { .. } => Some("it holds one line, USER:PASSWORD".to_owned()),
@@ -108,7 +113,7 @@ impl Remedy for NodeError {
             | NodeError::Stopped { help, .. } => help.clone(),
             NodeError::Interrupted => None,
             NodeError::Left { .. } => Some("ask for its status: it may have been done".to_owned()),
-            NodeError::After { error, help, .. } => match (error.help(), help) {
+            NodeError::After { error, help, .. } => match (error.help(node), help) {
                 (Some(first), Some(second)) => Some(format!("{first}; {second}")),
                 (first, second) => first.or_else(|| second.clone()),
             },

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::error::NodeError;
 use super::interrupt::Interrupt;
-use super::select::{Job, turns};
+use super::select::{Job, Unfit, turns};
 
 /// BMCs at a time: each costs a connection, and a login that the BMC computes slowly, not this machine.
 pub const AT_ONCE: usize = 64;
@@ -28,12 +28,19 @@ pub trait Watch: Send + Sync {
     fn ended(&self, index: usize, node: &str, result: Result<Outcome, NodeError>);
 }
 
-/// Carries every job out, and returns when the last one has ended.
-pub async fn run(jobs: Vec<Job>, watch: Arc<dyn Watch>, interrupt: &Interrupt) {
+/// Carries every job out, and returns when the last one has ended. What is none has ended already.
+pub async fn run(jobs: Vec<Result<Job, Unfit>>, watch: Arc<dyn Watch>, interrupt: &Interrupt) {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let turns = turns(&jobs);
     let mut tasks = JoinSet::new();
     for (index, job) in jobs.into_iter().enumerate() {
+        let job = match job {
+            Ok(job) => job,
+            Err(Unfit { node, error }) => {
+                watch.ended(index, &node, Err(error));
+                continue;
+            }
+        };
         let turn = turns.get(&job.machine.endpoint).filter(|_| !job.verb.reads()).cloned();
         let (permits, watch, interrupt) = (Arc::clone(&permits), Arc::clone(&watch), interrupt.clone());
         tasks.spawn(async move {

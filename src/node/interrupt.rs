@@ -10,18 +10,28 @@ use tokio::sync::watch;
 pub struct Interrupt(watch::Receiver<u32>);
 
 impl Interrupt {
-    /// Counts SIGINT and SIGTERM from now on. Only inside a runtime.
+    /// Counts SIGINT, SIGTERM and SIGHUP (a session that was dropped) from now on. Only inside a runtime.
+    ///
+    /// SIGHUP stays ignored where it is, as nohup(1) has it.
     ///
     /// # Errors
     /// The signals cannot be caught.
     pub fn listen() -> io::Result<Self> {
         let (mut interrupts, mut terms) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut hangups = if hangups_are_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
         let (sender, receiver) = watch::channel(0);
         tokio::spawn(async move {
             loop {
+                let hangup = async {
+                    match &mut hangups {
+                        Some(hangups) => hangups.recv().await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
                     Some(()) = interrupts.recv() => {}
                     Some(()) = terms.recv() => {}
+                    Some(()) = hangup => {}
                     else => return,
                 }
                 sender.send_modify(|count| *count += 1);
@@ -46,4 +56,12 @@ impl Interrupt {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// From proc_pid_status(5): catching it would take back what nohup has set.
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    ignored & (1 << (nix::libc::SIGHUP - 1)) != 0
 }

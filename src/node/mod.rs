@@ -7,6 +7,9 @@
 //!                                     └──► install ─► appliance (arm, events) and bmc
 //! ```
 
+// They panic where the reader has gone away: between off and on that leaves a machine off.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod appliance;
 mod error;
 mod events;
@@ -22,4 +25,4 @@ pub use fleet::{AT_ONCE, Watch, run};
 pub use install::{Install, Installed, Prospect};
 pub use interrupt::Interrupt;
 pub use pins::PinFile;
-pub use select::{Job, Setup, Unfit, select};
+pub use select::{Job, Setup, Unfit, fitting, select};

@@ -1,4 +1,5 @@
 //! Which nodes, and what is needed to talk to each one's BMC: everything that is missing is said at once, before anything is sent.
+//! A reading goes on without the nodes whose secret cannot be had: each of them has its error in its place.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use bmc::{Credentials, Endpoint, Machine, Nodes, Patience, SumTool, Trust, Verb}
 use netboot::{Inventory, MediaPaths, Node};
 use secrecy::ExposeSecret as _;
 
-use super::error::NodeError;
+use super::error::{Kind, NodeError};
 use crate::profile::{self, Profile};
 use crate::secrets::Secrets;
 
@@ -66,6 +67,39 @@ pub fn select<'a>(inventory: &'a Inventory, wanted: &Nodes) -> Result<Vec<&'a No
     if unknown.is_empty() { Ok(found) } else { Err(unknown) }
 }
 
+/// With `all`: the nodes that have what the verb is about, and a line that names the others, where there are any.
+///
+/// # Errors
+/// No node has it.
+pub fn fitting<'a>(
+    nodes: Vec<&'a Node>,
+    wanted: &Nodes,
+    verb: &Verb,
+) -> Result<(Vec<&'a Node>, Option<String>), Vec<Unfit>> {
+    let (what, has): (_, fn(&Node) -> bool) = match verb {
+        Verb::BiosPlan {} | Verb::BiosApply { .. } => ("bios", |node| node.bios.is_some()),
+        Verb::MediaInsert { image } if image == INSTALLER => ("install", |node| node.install.is_some()),
+        _ => return Ok((nodes, None)),
+    };
+    if !wanted.all {
+        return Ok((nodes, None));
+    }
+    let (with, without): (Vec<&Node>, Vec<&Node>) = nodes.into_iter().partition(|node| has(node));
+    if with.is_empty() {
+        let help = format!("add `{what} = \"NAME\"` in nodes.toml, of a [{}.NAME] of the profile", table(what));
+        let error = NodeError::declared(format!("no node has `{what}`"), help);
+        return Err(vec![Unfit { node: "--all".to_owned(), error }]);
+    }
+    let names: Vec<&str> = without.iter().map(|node| node.hostname.as_str()).collect();
+    let line = (!names.is_empty()).then(|| format!("left out, without `{what}` in nodes.toml: {}", names.join(", ")));
+    Ok((with, line))
+}
+
+/// The profile's table that a node's option names.
+fn table(option: &str) -> &str {
+    if option == "install" { "installer" } else { option }
+}
+
 fn no_such_node(inventory: &Inventory, name: &str) -> NodeError {
     let known: Vec<&str> = inventory.nodes.iter().map(|node| node.hostname.as_str()).collect();
     let help = match profile::nearest(name, known.iter().copied()) {
@@ -78,22 +112,23 @@ fn no_such_node(inventory: &Inventory, name: &str) -> NodeError {
 }
 
 impl Setup<'_> {
-    /// A job for each node.
+    /// A job for each node; where the verb only reads, for some the reason why their secret cannot be had.
     ///
     /// # Errors
-    /// All that is missing.
-    pub fn jobs(&self, nodes: &[&Node], verb: &Verb) -> Result<Vec<Job>, Vec<Unfit>> {
-        let (mut jobs, mut unfit) = (Vec::new(), Vec::new());
-        for node in nodes {
-            match self.job(node, verb) {
-                Ok(job) => jobs.push(job),
-                Err(error) => unfit.push(Unfit { node: node.hostname.to_string(), error }),
-            }
+    /// All that is missing: what is written is written to all, or to none.
+    pub fn jobs(&self, nodes: &[&Node], verb: &Verb) -> Result<Vec<Result<Job, Unfit>>, Vec<Unfit>> {
+        let job = |node: &&Node| self.job(node, verb).map_err(|error| Unfit { node: node.hostname.to_string(), error });
+        let jobs: Vec<Result<Job, Unfit>> = nodes.iter().map(job).collect();
+        let stays = |unfit: &Unfit| verb.reads() && unfit.error.kind() == Kind::Surroundings;
+        if jobs.iter().filter_map(|job| job.as_ref().err()).all(stays) {
+            return Ok(jobs);
         }
-        if unfit.is_empty() { Ok(jobs) } else { Err(unfit) }
+        Err(jobs.into_iter().filter_map(Result::err).collect())
     }
 
-    pub(super) fn job(&self, node: &Node, verb: &Verb) -> Result<Job, NodeError> {
+    /// # Errors
+    /// What is missing first.
+    pub fn job(&self, node: &Node, verb: &Verb) -> Result<Job, NodeError> {
         let verb = match verb {
             Verb::MediaInsert { image } => Verb::MediaInsert { image: self.image(node, image)? },
             verb => verb.clone(),
@@ -168,6 +203,6 @@ fn no_profile(what: &str) -> NodeError {
 /// One BMC may answer for several nodes: what is written to it goes one after the other.
 pub(super) type Turns = std::collections::BTreeMap<Endpoint, Arc<tokio::sync::Mutex<()>>>;
 
-pub(super) fn turns(jobs: &[Job]) -> Turns {
-    jobs.iter().map(|job| (job.machine.endpoint, Arc::default())).collect()
+pub(super) fn turns(jobs: &[Result<Job, Unfit>]) -> Turns {
+    jobs.iter().flatten().map(|job| (job.machine.endpoint, Arc::default())).collect()
 }

@@ -100,7 +100,7 @@ pub(super) fn of_node(
             let known = || sets.keys().map(String::as_str);
             let help = match suggest::nearest(name, known()) {
                 Some(near) => format!("did you mean \"{near}\"?"),
-                None if partial => return None,
+                None if partial => return Some(name.to_owned()),
                 None if sets.is_empty() => format!("the profile has none: add [bios.{name}.settings]"),
                 None => format!("the profile has: {}", known().take(10).collect::<Vec<_>>().join(", ")),
             };

@@ -81,8 +81,7 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
 /// # Errors
 /// Every fault of the file.
 pub fn load_nodes(path: &Path) -> Result<(Inventory, Warnings), Faults> {
-    let mut loader =
-        Loader { files: &Disk, sources: Sources::default(), faults: Vec::new(), partial: false, seen: Vec::new() };
+    let mut loader = Loader { missing: "write the path to a nodes.toml", ..Loader::new(&Disk) };
     let mut cx = Decoding::default();
     let read = loader.read(&tidy(path), None, &NODES_SHAPE);
     let Loader { sources, mut faults, partial, .. } = loader;
@@ -105,8 +104,7 @@ pub fn load_nodes(path: &Path) -> Result<(Inventory, Warnings), Faults> {
 }
 
 pub(super) fn load_from(files: &dyn Files, path: &Path, cx: &mut Decoding) -> Result<Loaded, Faults> {
-    let mut loader =
-        Loader { files, sources: Sources::default(), faults: Vec::new(), partial: false, seen: Vec::new() };
+    let mut loader = Loader::new(files);
     let profile = loader.profile(path, cx);
     let Loader { sources, mut faults, .. } = loader;
     faults.append(&mut cx.faults);
@@ -140,6 +138,8 @@ struct Loader<'a> {
     partial: bool,
     /// Files read by import: each counts once, however many import it.
     seen: Vec<PathBuf>,
+    /// What to do where the first file is not there.
+    missing: &'static str,
 }
 
 /// What could not be read or parsed in full.
@@ -149,7 +149,18 @@ struct Partial {
     nodes: bool,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(files: &'a dyn Files) -> Self {
+        Loader {
+            files,
+            sources: Sources::default(),
+            faults: Vec::new(),
+            partial: false,
+            seen: Vec::new(),
+            missing: "`provbuild init NAME` writes a commented profile to start from",
+        }
+    }
+
     fn profile(&mut self, path: &Path, cx: &mut Decoding) -> Option<Profile> {
         let path = tidy(path);
         self.seen.push(path.clone());
@@ -244,7 +255,7 @@ impl Loader<'_> {
                 let missing = error.kind() == io::ErrorKind::NotFound;
                 let help = match from {
                     Some(_) => "the path is relative to the file that names it",
-                    None => "`provbuild init NAME` writes a commented profile to start from",
+                    None => self.missing,
                 };
                 self.faults.push(if missing { fault.help(help) } else { fault });
                 self.partial = true;

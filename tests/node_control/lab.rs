@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use redfish_simulator::{Model, Simulator};
 
 /// For what takes moments, on a machine that has other things to do as well.
@@ -153,8 +154,12 @@ impl Said {
 
 /// Ctrl-C.
 pub(crate) fn interrupt(child: &Child) {
+    signal(child, Signal::SIGINT);
+}
+
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    nix::sys::signal::kill(pid, signal).unwrap();
 }
 
 /// Asks until there is an answer.

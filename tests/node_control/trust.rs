@@ -1,6 +1,7 @@
 //! Certificates: seen first, changed, forgotten, and not looked at.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use crate::lab::Lab;
 
@@ -12,9 +13,13 @@ fn fingerprint(lab: &Lab, index: usize) -> String {
 fn a_certificate_is_kept_when_it_is_seen_first() {
     let lab = Lab::new(2);
     lab.run(&["trust", "--all"]).is(0, &["not seen yet"]);
+    lab.bmcs[0].set_latency(Duration::from_millis(60));
     let said = lab.run(&["status", "--all"]);
-    let first = format!("{}: seen for the first time", lab.bmcs[0].address());
-    said.is(0, &[&first, &fingerprint(&lab, 0), &fingerprint(&lab, 1)]);
+    lab.bmcs[0].set_latency(Duration::ZERO);
+    let first = |index: usize| format!("node{}: seen for the first time at {}; ", index + 1, lab.bmcs[index].address());
+    said.is(0, &[&first(0), &first(1), &fingerprint(&lab, 0), &fingerprint(&lab, 1)]);
+    // In the order of the nodes, however late one answers.
+    assert!(said.stderr.find(&first(0)) < said.stderr.find(&first(1)), "{said:?}");
     let text = std::fs::read_to_string(lab.pins()).unwrap();
     for index in [0, 1] {
         assert!(text.contains(&format!("{} {}\n", lab.bmcs[index].address(), fingerprint(&lab, index))), "{text}");
@@ -36,7 +41,7 @@ fn a_changed_certificate_is_told_no_password() {
     let said = lab.run(&["power", "off", "node1", "--now"]);
     said.is(
         12,
-        &[&before, &fingerprint(&lab, 0), "another certificate than before", "provbuild node trust NODE --forget"],
+        &[&before, &fingerprint(&lab, 0), "another certificate than before", "provbuild node trust node1 --forget"],
     );
     // The handshake was not finished: no request, so no password.
     lab.nothing_was_sent();

@@ -1,10 +1,12 @@
 //! Verbs, their results, their exit codes.
 
+use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use redfish_simulator::{Cut, Fault, Model, Power};
 
-use crate::lab::{Lab, Said, interrupt, wait_for};
+use crate::lab::{Lab, Said, interrupt, signal, wait_for};
 
 #[test]
 fn status_has_a_line_for_each_node_in_the_order_asked() {
@@ -95,7 +97,9 @@ fn what_is_wrong_is_said_at_once_and_nothing_is_sent() {
         3,
         &["error: nod2: no node is called so\nhelp: did you mean 'node2'?", "error: rack7: no node is called so"],
     );
-    lab.run(&["bios", "plan", "--all"]).is(3, &["error: node1: the node has no BIOS settings", "error: node2: "]);
+    lab.run(&["bios", "plan", "node1", "node2"])
+        .is(3, &["error: node1: the node has no BIOS settings", "error: node2: "]);
+    lab.run(&["bios", "plan", "--all"]).is(3, &["error: --all: no node has `bios`", "[bios.NAME]"]);
     lab.run(&["media", "insert", "cidata", "node1"]).is(3, &["provd node media insert cidata node1"]);
     lab.run(&["media", "insert", "installer", "node1"]).is(3, &["the node has no installer"]);
     lab.run(&["status"]).is(2, &["<NODE"]);
@@ -147,6 +151,12 @@ fn nodes_alone_are_enough_for_what_needs_no_profile() {
     lab.run(&["status", "node1"]).is(3, &["profile.toml cannot be read"]);
     lab.run(&["status", "node1", "--nodes", "elsewhere/nodes.toml"]).is(0, &["node1: on"]);
     lab.run(&["media", "insert", "installer", "node1", "--nodes", "elsewhere/nodes.toml"]).is(3, &["--profile FILE"]);
+    let text = std::fs::read_to_string(lab.path("elsewhere/nodes.toml")).unwrap();
+    std::fs::write(lab.path("elsewhere/nodes.toml"), format!("{text}bios = \"rack4\"\n")).unwrap();
+    lab.run(&["bios", "plan", "node1", "--nodes", "elsewhere/nodes.toml"])
+        .is(3, &["the node's BIOS settings stand in the profile", "--profile FILE"]);
+    let said = lab.run(&["status", "node1", "--nodes", "nope.toml"]);
+    assert!(!said.is(3, &["nope.toml cannot be read", "help: "]).stderr.contains("init"), "{said:?}");
 }
 
 #[test]
@@ -262,4 +272,133 @@ fn a_second_ctrl_c_says_where_it_was_left() {
     interrupt(&child);
     let said = Said::of(child.wait_with_output().unwrap());
     said.is(130, &["error: node1: left in the middle of 'reset: ForceOff'", "help: ask for its status"]);
+}
+
+/// A machine that was switched off is on again at the end, whatever has become of whoever was told.
+#[track_caller]
+fn is_on_again(lab: &Lab) {
+    assert_eq!(
+        (lab.bmcs[0].state().power, lab.bmcs[0].state().resets.clone()),
+        (Power::On, vec!["ForceOff".into(), "On".into()])
+    );
+}
+
+const CYCLE: [&str; 6] = ["power", "cycle", "node1", "--now", "--wait", "8"];
+
+#[test]
+fn a_reader_that_goes_away_leaves_no_machine_between_off_and_on() {
+    let lab = Lab::of(vec![slow_to_switch()]);
+    let mut child = lab.start(&CYCLE);
+    wait_for("the first reset", || (!lab.bmcs[0].state().resets.is_empty()).then_some(()));
+    drop((child.stderr.take(), child.stdout.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    is_on_again(&lab);
+}
+
+#[test]
+fn a_terminal_that_goes_away_leaves_no_machine_between_off_and_on() {
+    let lab = Lab::of(vec![slow_to_switch()]);
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let output = || Stdio::from(terminal.slave.try_clone().unwrap());
+    let mut child = lab.command(&CYCLE).stdout(output()).stderr(output()).env("TERM", "xterm").spawn().unwrap();
+    wait_for("the first reset", || (!lab.bmcs[0].state().resets.is_empty()).then_some(()));
+    drop(terminal);
+    // What is said at Ctrl-C goes to a terminal that is no more.
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    is_on_again(&lab);
+}
+
+#[test]
+fn a_session_that_is_dropped_leaves_no_machine_between_off_and_on() {
+    let lab = Lab::of(vec![slow_to_switch()]);
+    let child = lab.start(&CYCLE);
+    wait_for("the first reset", || (!lab.bmcs[0].state().resets.is_empty()).then_some(()));
+    signal(&child, Signal::SIGHUP);
+    // All that was asked for was done.
+    Said::of(child.wait_with_output().unwrap()).is(0, &["what has begun is finished first", "node1: on -> on"]);
+    is_on_again(&lab);
+}
+
+#[test]
+fn its_memory_is_in_no_core_dump() {
+    let lab = Lab::new(1);
+    lab.bmcs[0].set_latency(Duration::from_millis(500));
+    let dumped = |script: &str, ready: &dyn Fn()| {
+        let command = lab.command(&["status", "node1"]);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script]).arg(command.get_program()).args(command.get_args());
+        shell.current_dir(lab.directory.path());
+        shell.env("HOME", lab.path("home")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = shell.spawn().unwrap();
+        ready();
+        signal(&child, Signal::SIGABRT);
+        std::os::unix::process::ExitStatusExt::core_dumped(&child.wait().unwrap())
+    };
+    // Another program has one here, unless the system makes none at all.
+    let other = dumped("ulimit -c unlimited; exec sleep 60", &|| std::thread::sleep(Duration::from_millis(300)));
+    let ours = dumped("ulimit -c unlimited; exec \"$0\" \"$@\"", &|| {
+        wait_for("a request", || (!lab.bmcs[0].requests().is_empty()).then_some(()));
+    });
+    assert!(!ours, "another program is dumped here: {other}");
+}
+
+#[test]
+fn readings_go_on_without_a_node_whose_secret_is_missing() {
+    let lab = Lab::new(3);
+    std::fs::remove_file(lab.path("secrets/node2")).unwrap();
+    let said = lab.run(&["status", "--all"]);
+    said.is(9, &["error: node2: file:secrets/node2: "]);
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert!(lines[0].starts_with("node1  on") && lines[2].starts_with("node3  on"), "{lines:?}");
+    assert_eq!(lines[1], "node2  - (surroundings)");
+    let kinds: Vec<_> = lab
+        .run(&["--json", "status", "--all"])
+        .objects()
+        .into_iter()
+        .map(|line| line["error"]["kind"].clone())
+        .collect();
+    assert_eq!(kinds, [serde_json::Value::Null, "surroundings".into(), serde_json::Value::Null]);
+    // What is written is written to all, or to none.
+    lab.bmcs.iter().for_each(redfish_simulator::Simulator::forget_requests);
+    lab.run(&["boot", "once", "pxe", "--all"]).is(9, &["error: node2: file:secrets/node2: "]);
+    lab.nothing_was_sent();
+}
+
+#[test]
+fn all_are_those_that_have_what_the_verb_is_about() {
+    let lab = Lab::new(3);
+    lab.profile("\n[bios.rack4.settings]\nBootMode = \"Uefi\"\n");
+    let text = std::fs::read_to_string(lab.path("nodes.toml")).unwrap();
+    let text = text.replacen(
+        "kind = \"redfish\", credentials = \"file:secrets/node2\" }",
+        "kind = \"redfish\", credentials = \"file:secrets/node2\" }\nbios = \"rack4\"",
+        1,
+    );
+    std::fs::write(lab.path("nodes.toml"), text).unwrap();
+    let said = lab.run(&["bios", "plan", "--all"]);
+    said.is(0, &["node2: ", "left out, without `bios` in nodes.toml: node1, node3\n"]);
+    assert!(lab.bmcs[0].requests().is_empty() && lab.bmcs[2].requests().is_empty());
+    lab.run(&["bios", "plan", "node1", "node2"]).is(3, &["error: node1: the node has no BIOS settings"]);
+}
+
+#[test]
+fn warnings_are_those_of_check() {
+    let lab = Lab::new(1);
+    // The loopback is a tunnel's end, of which `check` warns.
+    let said = lab.run(&["status", "node1", "--nodes", "nodes.toml"]);
+    assert!(!said.is(0, &[]).stderr.contains("warning"), "{said:?}");
+    let text = std::fs::read_to_string(lab.path("nodes.toml")).unwrap();
+    std::fs::write(lab.path("nodes.toml"), format!("{text}\nfaulty = 1\n")).unwrap();
+    for arguments in [&["status", "node1"][..], &["status", "node1", "--nodes", "nodes.toml"]] {
+        let said = lab.run(arguments);
+        assert!(!said.is(3, &["faulty"]).stderr.contains("warning"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_remedy_is_typed_as_it_stands() {
+    let lab = Lab::new(1);
+    lab.run(&["power", "off", "node1", "--now"]).is(0, &[]);
+    lab.run(&["power", "reset", "node1"]).is(3, &["nothing to restart", "help: provbuild node power on node1\n"]);
 }

@@ -111,7 +111,7 @@ pub enum Bios {
 pub enum Media {
     /// Inserts an image.
     Insert {
-        /// Where the BMC finds it: an http or https URL.
+        /// Where the BMC finds it: http(s)://, nfs:// or smb://, or `installer` (the node's own ISO), `cidata` (its seed).
         image: String,
         #[command(flatten)]
         nodes: Nodes,

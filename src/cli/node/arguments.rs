@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 use netboot::SecretRef;
 use url::Url;
 
+use crate::cli::arguments::GLOBAL;
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct NodeArguments {
     #[command(flatten)]
@@ -17,25 +19,25 @@ pub(in crate::cli) struct NodeArguments {
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// The profile that the nodes belong to [default: profile.toml].
-    #[arg(long, global = true, value_name = "FILE", env = "PROVBUILD_PROFILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE", env = "PROVBUILD_PROFILE")]
     pub(super) profile: Option<PathBuf>,
     /// The nodes alone, without their profile: for what needs neither BIOS settings nor installers of it.
-    #[arg(long = "nodes", global = true, value_name = "FILE")]
+    #[arg(long = "nodes", global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub(super) inventory: Option<PathBuf>,
     /// Accept any certificate of a BMC, also a changed one: whoever answers is told the password.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(super) insecure: bool,
     /// Do not ask before several machines are interrupted, or a disk is erased.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(super) yes: bool,
     /// Identities that `age:` secrets are encrypted to [default: ~/.config/provbuild/age.txt].
-    #[arg(long, global = true, value_name = "FILE", env = "PROVBUILD_AGE_IDENTITY")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE", env = "PROVBUILD_AGE_IDENTITY")]
     pub(super) age_identity: Option<PathBuf>,
     /// Wait so long at most for any one thing: an answer, a power state, a machine in POST [default: by the thing].
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=7200))]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=7200))]
     pub(super) wait: Option<u16>,
     /// Where Supermicro's SUM is unpacked [default: $XDG_CACHE_HOME/provbuild or ~/.cache/provbuild].
-    #[arg(long, global = true, value_name = "DIR", env = "PROVBUILD_STORE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", env = "PROVBUILD_STORE")]
     pub(super) store: Option<PathBuf>,
 }
 

@@ -11,7 +11,7 @@ use super::arguments::{InstallArguments, Options};
 use super::show::{Form, Show, error_line, error_text, unfit};
 use super::surroundings::Surroundings;
 use super::{confirm, listen, runtime};
-use crate::cli::commands::{Failure, print};
+use crate::cli::commands::{Failure, print, tell};
 use crate::cli::exit::Exit;
 use crate::node::{self, Appliance, ApplianceTrust, Install, Interrupt, NodeError, Token, Unfit};
 
@@ -35,8 +35,7 @@ pub(super) fn install(
         return Err(failed(NodeError::Declared { message: "the node has no installer".to_owned(), help }));
     }
     let setup = surroundings.setup(options, &Verb::Status {})?;
-    let mut jobs = setup.jobs(&[node], &Verb::Status {}).map_err(refused)?;
-    let Some(job) = jobs.pop() else { return Ok(()) };
+    let job = setup.job(node, &Verb::Status {}).map_err(failed)?;
     let appliance = &arguments.appliance;
     let url = appliance.appliance.clone().or_else(|| surroundings.appliance());
     let url = url.ok_or_else(|| no_appliance(surroundings))?;
@@ -53,7 +52,7 @@ pub(super) fn install(
     let place = Place { options, node, url, trust, token };
     let result = work(place, job, &show);
     show.clear();
-    surroundings.tell_first_seen(&|line| show.say(line));
+    surroundings.tell_first_seen(&[node], &|line| show.say(line));
     match result {
         Ok(done) => {
             let (state, minutes) = (&done.state, done.seconds.div_ceil(60));
@@ -68,7 +67,7 @@ pub(super) fn install(
             if json {
                 print(&format!("{}\n", error_line(name, &error)))?;
             }
-            eprint!("{}", error_text(name, &error, color));
+            tell(&error_text(name, &error, color));
             Err(Failure::Reported(error.kind().into()))
         }
         Err(Ended::Failure(failure)) => Err(failure),
@@ -145,8 +144,9 @@ pub(super) fn no_appliance(surroundings: &Surroundings) -> Failure {
         true => "the profile's uplink gets its address by DHCP",
         false => "only nodes were given, without their profile",
     };
-    eprintln!(
-        "error: nobody says where the appliance is: {why}\nhelp: give --appliance https://ADDRESS, or set PROVBUILD_APPLIANCE"
-    );
+    tell(&format!(
+        "error: nobody says where the appliance is: {why}\n\
+         help: give --appliance https://ADDRESS, or set PROVBUILD_APPLIANCE\n"
+    ));
     Failure::Reported(Exit::Arguments)
 }

@@ -1,12 +1,15 @@
 //! `provbuild node`: the nodes' BMCs from this machine. Arguments and surroundings in, lines and an exit code out.
 
+// They panic where the reader has gone away: between off and on that leaves a machine off.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod arguments;
 mod install;
 mod show;
 mod surroundings;
 mod trust;
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use bmc::{Nodes, Verb as Asked};
@@ -16,12 +19,14 @@ use arguments::{Options, Verb};
 use show::{Form, Show};
 use surroundings::Surroundings;
 
-use super::commands::Failure;
+use super::commands::{Failure, tell};
 use super::exit::Exit;
 use crate::node::{self, Interrupt};
 
 pub(super) fn node(arguments: &NodeArguments, json: bool, color: bool) -> Result<(), Failure> {
-    let surroundings = Surroundings::read(&arguments.options, color)?;
+    // Passwords of BMCs are in its memory: no core dump has them. Where it is refused, so are they as a rule.
+    let _ = nix::sys::prctl::set_dumpable(false);
+    let surroundings = Surroundings::read(&arguments.options)?;
     match &arguments.verb {
         Verb::Bmc(command) => {
             let (verb, nodes) = command.clone().split();
@@ -41,7 +46,11 @@ fn verbs(
     color: bool,
 ) -> Result<(), Failure> {
     let refused = |unfit: Vec<node::Unfit>| Failure::Reported(show::unfit(&unfit, json, color));
-    let nodes = node::select(surroundings.inventory(), nodes).map_err(refused)?;
+    let selected = node::select(surroundings.inventory(), nodes).map_err(refused)?;
+    let (nodes, left_out) = node::fitting(selected, nodes, verb).map_err(refused)?;
+    if let Some(left_out) = left_out {
+        tell(&format!("{left_out}\n"));
+    }
     let setup = surroundings.setup(options, verb)?;
     let jobs = setup.jobs(&nodes, verb).map_err(refused)?;
     let names: Vec<&str> = nodes.iter().map(|node| node.hostname.as_str()).collect();
@@ -63,7 +72,8 @@ fn verbs(
         telling.abort();
         Ok::<(), Failure>(())
     })?;
-    surroundings.tell_first_seen(&|line| show.say(line));
+    show.tell_errors();
+    surroundings.tell_first_seen(&nodes, &|line| show.say(line));
     show.exit().map_or(Ok(()), |exit| Err(Failure::Reported(exit)))
 }
 
@@ -79,16 +89,18 @@ fn listen() -> Result<Interrupt, Failure> {
 /// Asks on a terminal for a word to be typed; elsewhere `--yes` must have been given.
 fn confirm(question: &str, word: &str) -> Result<(), Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        eprintln!("error: {question}\nhelp: nobody can be asked here: give --yes");
+        tell(&format!("error: {question}\nhelp: nobody can be asked here: give --yes\n"));
         return Err(Failure::Reported(Exit::Arguments));
     }
-    eprint!("{question}\nType '{word}' to go on: ");
+    tell(&format!("{question}\nType '{word}' to go on: "));
     let mut answer = String::new();
-    let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Failure::Surroundings("read the answer".to_owned(), error))?;
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::Surroundings("read the answer".to_owned(), error))?;
     if answer.trim() == word {
         return Ok(());
     }
-    eprintln!("nothing was changed");
+    tell("nothing was changed\n");
     Err(Failure::Reported(Exit::Interrupted))
 }

@@ -9,9 +9,9 @@ use bmc::{Outcome, Verb};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::cli::commands::{print, tell};
 use crate::cli::exit::Exit;
 use crate::node::{Kind, NodeError, Unfit, Watch};
-use crate::vocab::Remedy as _;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,8 @@ struct Order {
     waiting: BTreeMap<usize, (String, Result<Outcome, NodeError>)>,
     next: usize,
     exit: Option<Exit>,
+    /// Texts of errors that come after a table: in the middle they would tear it.
+    errors: String,
 }
 
 impl Show {
@@ -89,10 +91,21 @@ impl Show {
 
     /// A line on stderr, above the bars.
     pub(super) fn say(&self, line: &str) {
-        match &self.bars {
-            Some((all, _)) => all.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+        self.aside(|| tell(&format!("{line}\n")));
+    }
+
+    /// Errors that were kept back until the table was there.
+    pub(super) fn tell_errors(&self) {
+        let errors = std::mem::take(&mut self.order.lock().unwrap_or_else(PoisonError::into_inner).errors);
+        self.aside(|| tell(&errors));
+    }
+
+    /// The bars are drawn again at their next tick. Not `suspend`: it panics where the terminal has gone away.
+    fn aside(&self, put: impl FnOnce()) {
+        if let Some((all, _)) = &self.bars {
+            let _ = all.clear();
         }
+        put();
     }
 
     /// Nothing is drawn while somebody is asked.
@@ -110,14 +123,10 @@ impl Show {
 
     fn write(&self, text: &str) {
         // A reader that has gone away ends the talk, not the work.
-        let put = || drop(io::stdout().write_all(text.as_bytes()));
-        match &self.bars {
-            Some((all, _)) => all.suspend(put),
-            None => put(),
-        }
+        self.aside(|| drop(io::stdout().write_all(text.as_bytes())));
     }
 
-    fn result(&self, node: &str, result: &Result<Outcome, NodeError>) {
+    fn result(&self, node: &str, result: &Result<Outcome, NodeError>, errors: &mut String) {
         match (result, self.form) {
             (Ok(outcome), Form::Json) => self.write(&format!("{}\n", line(node, outcome))),
             (Ok(outcome), Form::Bare) => self.write(&outcome.details()),
@@ -136,7 +145,11 @@ impl Show {
                     }
                     Form::Details | Form::Bare => {}
                 }
-                self.say(error_text(node, error, self.color).trim_end());
+                let text = error_text(node, error, self.color);
+                match form {
+                    Form::Table => errors.push_str(&text),
+                    Form::Json | Form::Details | Form::Bare => self.aside(|| tell(&text)),
+                }
             }
         }
     }
@@ -152,7 +165,7 @@ impl Watch for Show {
             }
             // Of every node: it says nothing.
             None if text == "connecting" => {}
-            None => eprintln!("{node}: {text}"),
+            None => tell(&format!("{node}: {text}\n")),
         }
     }
 
@@ -165,7 +178,7 @@ impl Watch for Show {
         loop {
             let next = order.next;
             let Some((node, result)) = order.waiting.remove(&next) else { break };
-            self.result(&node, &result);
+            self.result(&node, &result, &mut order.errors);
             if let Err(error) = &result {
                 order.exit.get_or_insert(error.kind().into());
             }
@@ -183,13 +196,13 @@ fn line(node: &str, outcome: &Outcome) -> Value {
 }
 
 pub(super) fn error_line(node: &str, error: &NodeError) -> Value {
-    let about = json!({ "kind": error.kind().name(), "message": error.to_string(), "help": error.help() });
+    let about = json!({ "kind": error.kind().name(), "message": error.to_string(), "help": error.help(node) });
     json!({ "node": node, "error": about })
 }
 
 pub(super) fn error_text(node: &str, error: &NodeError, color: bool) -> String {
     let (red, cyan, reset) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-    let help = error.help().map(|help| format!("{cyan}help{reset}: {help}\n")).unwrap_or_default();
+    let help = error.help(node).map(|help| format!("{cyan}help{reset}: {help}\n")).unwrap_or_default();
     format!("{red}error{reset}: {node}: {error}\n{help}")
 }
 
@@ -197,9 +210,10 @@ pub(super) fn error_text(node: &str, error: &NodeError, color: bool) -> String {
 pub(super) fn unfit(unfit: &[Unfit], json: bool, color: bool) -> Exit {
     for Unfit { node, error } in unfit {
         if json {
-            println!("{}", error_line(node, error));
+            // That of the node comes first.
+            let _ = print(&format!("{}\n", error_line(node, error)));
         }
-        eprint!("{}", error_text(node, error, color));
+        tell(&error_text(node, error, color));
     }
     unfit.first().map_or(Exit::Profile, |first| first.error.kind().into())
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bmc::{Patience, SumTool, Trust, Verb};
-use netboot::{Inventory, SecretRef};
+use bmc::{Endpoint, Patience, SumTool, Trust, Verb};
+use netboot::{Inventory, Node, SecretRef};
 use url::Url;
 
 use super::arguments::Options;
@@ -15,7 +15,7 @@ use crate::build::BuildError;
 use crate::cli::commands::{self, Failure};
 use crate::media::sum;
 use crate::node::{PinFile, Setup};
-use crate::profile::{self, Addressing, Profile};
+use crate::profile::{self, Addressing, Faults, Profile};
 use crate::secrets::Secrets;
 
 pub(super) struct Surroundings {
@@ -29,18 +29,17 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(super) fn read(options: &Options, color: bool) -> Result<Self, Failure> {
-        let failed = |faults| Failure::Build(BuildError::Profile(faults));
+    pub(super) fn read(options: &Options) -> Result<Self, Failure> {
+        // Warnings and notes are `check`'s: here they would be in the way of every verb, and of the faults.
+        let failed = |faults: Faults| Failure::Build(BuildError::Profile(faults.with_warnings(Vec::new())));
         let directory = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
         let (profile, inventory, directory) = match &options.inventory {
             Some(path) => {
-                let (inventory, warnings) = profile::load_nodes(path).map_err(failed)?;
-                eprint!("{}", warnings.render(color));
+                let (inventory, _) = profile::load_nodes(path).map_err(failed)?;
                 (None, inventory, directory(path))
             }
             None => {
                 let path = options.profile.clone().unwrap_or_else(|| PathBuf::from("profile.toml"));
-                // Warnings are `check`'s: here they would be in the way of every verb.
                 let loaded = profile::load(&path).map_err(failed)?;
                 // nodes.toml is read last.
                 let directory = directory(loaded.files.last().unwrap_or(&path));
@@ -113,10 +112,20 @@ impl Surroundings {
         }
     }
 
-    pub(super) fn tell_first_seen(&self, say: &dyn Fn(&str)) {
-        for (endpoint, fingerprint) in self.pins.take_added() {
-            say(&format!("{endpoint}: seen for the first time; its certificate is trusted from now on: {fingerprint}"));
+    /// In the order of the nodes; what is none of theirs is the appliance's, and comes last.
+    pub(super) fn tell_first_seen(&self, nodes: &[&Node], say: &dyn Fn(&str)) {
+        let endpoint = |node: &&Node| node.bmc.as_ref().map(|bmc| Endpoint::of(bmc).to_string());
+        let mut lines = Vec::new();
+        for (seen, fingerprint) in self.pins.take_added() {
+            let place = nodes.iter().position(|node| endpoint(node).as_ref() == Some(&seen));
+            let name = place.map_or("the appliance", |place| nodes[place].hostname.as_str());
+            let line = format!(
+                "{name}: seen for the first time at {seen}; its certificate is trusted from now on: {fingerprint}"
+            );
+            lines.push((place.unwrap_or(usize::MAX), line));
         }
+        lines.sort();
+        lines.iter().for_each(|(_, line)| say(line));
     }
 }
 

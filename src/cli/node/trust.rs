@@ -9,7 +9,7 @@ use url::Url;
 use super::arguments::{TrustArguments, https};
 use super::show;
 use super::surroundings::Surroundings;
-use crate::cli::commands::{Failure, print};
+use crate::cli::commands::{Failure, print, tell};
 use crate::cli::exit::Exit;
 use crate::node::{self, NodeError, Unfit};
 
@@ -42,7 +42,7 @@ pub(super) fn trust(
     }
     let pins = surroundings.pins();
     let failed = |error: PinError| {
-        eprintln!("error: {error}");
+        tell(&format!("error: {error}\n"));
         Failure::Reported(Exit::Io)
     };
     let width = endpoints.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -77,7 +77,7 @@ fn appliance(surroundings: &Surroundings, named: Option<&str>) -> Result<Url, Fa
     let variable = std::env::var("PROVBUILD_APPLIANCE").ok();
     match named.or(variable.as_deref()) {
         Some(text) => https(text).map_err(|message| {
-            eprintln!("error: the appliance's URL: {message}");
+            tell(&format!("error: the appliance's URL: {message}\n"));
             Failure::Reported(Exit::Arguments)
         }),
         None => surroundings.appliance().ok_or_else(|| super::install::no_appliance(surroundings)),
