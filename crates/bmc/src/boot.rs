@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::machine::Talk;
+use crate::plain::MANY;
 use crate::quirks::Quirk;
 use crate::service::link;
 use crate::status::text;
@@ -365,5 +366,5 @@ impl Wish {
 /// A property's allowable values; none where the BMC does not say.
 fn allowed(boot: &Value, property: &str) -> Vec<String> {
     let values = boot[format!("{property}@Redfish.AllowableValues")].as_array();
-    values.into_iter().flatten().filter_map(text).collect()
+    values.into_iter().flatten().take(MANY).filter_map(text).collect()
 }

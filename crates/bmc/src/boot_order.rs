@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::boot::Place;
 use crate::error::Error;
 use crate::machine::Talk;
-use crate::plain::plain;
+use crate::plain::{MANY, plain};
 use crate::quirks::Quirk;
 use crate::service::{link, linked};
 use crate::status::text;
@@ -374,7 +374,7 @@ fn meant(entries: &[BootEntry], name: &str) -> Result<Vec<usize>, Error> {
 }
 
 fn strings(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value.as_array().into_iter().flatten().take(MANY).filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// What bodies of a BMC make of an order, without asking it.

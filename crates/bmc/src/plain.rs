@@ -2,6 +2,8 @@
 //!
 //! In: any text. Out: one line of at most [`LONGEST`] characters. Invariant: nothing in it moves a cursor or turns text around.
 
+/// Entries of one of a BMC's lists (boot entries, allowable values) that are read: more is no list for people.
+pub(crate) const MANY: usize = 256;
 /// Characters of one text that are shown.
 const LONGEST: usize = 400;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::client::Message;
 use crate::error::Error;
 use crate::machine::Talk;
-use crate::plain::plain;
+use crate::plain::{MANY, plain};
 use crate::quirks::Quirk;
 use crate::verb::Manner;
 
@@ -354,5 +354,5 @@ fn at_os(progress: &Option<String>) -> bool {
 }
 
 fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(plain).collect()
+    value.as_array().into_iter().flatten().take(MANY).filter_map(Value::as_str).map(plain).collect()
 }

@@ -30,9 +30,17 @@ pub(crate) async fn apply(talk: &Talk<'_>, restart: bool) -> Result<BiosApplied,
     // Some BMCs show as current what waits yet (iDRAC 9, while its job runs): only after a restart does that count.
     if restart && !applied.in_force {
         let wanted: Vec<BiosChange> = applied.sent.iter().chain(&applied.waited).cloned().collect();
+        // Where the value shows as current before the restart, that it does so afterwards proves nothing.
+        let look = Redfish { board, wanted };
+        let proves = !look.missing().is_empty();
         restarted(talk).await?;
-        until_in_force(talk, Redfish { board, wanted }).await?;
-        (applied.restarted, applied.in_force) = (true, true);
+        until_in_force(talk, look).await?;
+        (applied.restarted, applied.in_force) = (true, proves);
+        if !proves {
+            applied
+                .notes
+                .push("this BMC showed the settings as current before the restart: nothing proves them".to_owned());
+        }
     }
     Ok(applied)
 }
@@ -99,16 +107,18 @@ struct Redfish {
     wanted: Vec<BiosChange>,
 }
 
+impl Redfish {
+    fn missing(&self) -> Vec<Missing> {
+        let current = |name: &str| self.board.current.get(name);
+        let differs = |change: &&BiosChange| !current(&change.name).is_some_and(|now| same(now, &change.to));
+        self.wanted.iter().filter(differs).map(|change| missing(change, current(&change.name).map(shown))).collect()
+    }
+}
+
 impl Look for Redfish {
     async fn look(&mut self, talk: &Talk<'_>) -> Result<(Vec<Missing>, Vec<String>), Error> {
         let said = self.board.look(talk).await?;
-        let current = |name: &str| self.board.current.get(name);
-        let missing = self
-            .wanted
-            .iter()
-            .filter(|change| !current(&change.name).is_some_and(|now| same(now, &change.to)))
-            .map(|change| missing(change, current(&change.name).map(shown)))
-            .collect();
+        let missing = self.missing();
         Ok((missing, said))
     }
 }

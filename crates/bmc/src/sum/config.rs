@@ -16,7 +16,7 @@ use crate::plain::plain;
 /// Bytes of a file: real ones are some hundred KiB.
 pub(super) const LONGEST: u64 = 8 << 20;
 /// Settings of a board: real ones are some hundreds.
-pub(super) const MOST: usize = 20_000;
+pub(super) const MOST: usize = 4_000;
 /// Bytes of a menu's or setting's name: each setting has a copy of its menus' names.
 pub(super) const LONGEST_NAME: usize = 256;
 /// Options that an error lists.
