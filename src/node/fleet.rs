@@ -101,7 +101,8 @@ impl Progress {
             self.begun.store(true, Ordering::Relaxed);
         }
         if matches!(step, Step::Reset(_)) {
-            self.powered.store(true, Ordering::Relaxed);
+            // What is sent was told before.
+            return self.powered.store(true, Ordering::Relaxed);
         }
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = step.to_string();
         self.watch.step(&self.node, &step.to_string());
