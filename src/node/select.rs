@@ -117,8 +117,11 @@ impl Setup<'_> {
     /// # Errors
     /// All that is missing: what is written is written to all, or to none.
     pub fn jobs(&self, nodes: &[&Node], verb: &Verb) -> Result<Vec<Result<Job, Unfit>>, Vec<Unfit>> {
-        let job = |node: &&Node| self.job(node, verb).map_err(|error| Unfit { node: node.hostname.to_string(), error });
-        let jobs: Vec<Result<Job, Unfit>> = nodes.iter().map(job).collect();
+        let mut jobs = Vec::new();
+        for node in nodes {
+            let unfit = |error| Unfit { node: node.hostname.to_string(), error };
+            jobs.push(self.job(node, verb).map_err(unfit));
+        }
         let stays = |unfit: &Unfit| verb.reads() && unfit.error.kind() == Kind::Surroundings;
         if jobs.iter().filter_map(|job| job.as_ref().err()).all(stays) {
             return Ok(jobs);
