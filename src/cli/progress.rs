@@ -47,8 +47,8 @@ fn line(event: &Event) -> Option<String> {
         Event::StageFinished { stage, cached: true, .. } => format!("{stage:>8}  cached"),
         Event::StageFinished { stage, seconds, .. } => format!("{stage:>8}  done in {seconds:.1} s"),
         Event::Note { stage, text } => format!("{stage:>8}  {text}"),
-        Event::TransferStarted { files, bytes } if *files > 0 => {
-            format!("{:>8}  {files} files, {}", "fetch", human(*bytes))
+        Event::TransferStarted { stage, files, bytes } if *files > 0 => {
+            format!("{stage:>8}  {files} files, {}", human(*bytes))
         }
         _ => return None,
     })
@@ -94,10 +94,11 @@ impl Progress for Bar {
         match &event {
             Event::StageStarted { stage } => self.spinner(stage.to_string()),
             Event::Note { stage, text } => self.spinner(format!("{stage}: {text}")),
-            Event::TransferStarted { bytes, .. } => {
+            Event::TransferStarted { stage, bytes, .. } => {
                 let bar = ProgressBar::new(*bytes);
-                let template = "fetch {bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+                let template = "{msg} {bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
                 bar.set_style(ProgressStyle::with_template(template).expect("template is valid"));
+                bar.set_message(stage.to_string());
                 self.show(bar);
             }
             Event::TransferGrew { bytes } => self.with(|bar| bar.inc_length(*bytes)),

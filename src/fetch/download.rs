@@ -82,7 +82,7 @@ impl<'a> Downloader<'a> {
     /// meet every file (no mirror answers, the disk is full) the rest is not tried and has no answer.
     pub(super) fn all(&self, wanted: &[Wanted], jobs: usize) -> Vec<Option<Result<PathBuf, Failed>>> {
         let bytes = wanted.iter().filter_map(|file| file.size).sum();
-        self.progress.event(Event::TransferStarted { files: wanted.len(), bytes });
+        self.progress.event(Event::TransferStarted { stage: Stage::Fetch, files: wanted.len(), bytes });
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let results: Vec<Mutex<Option<Result<PathBuf, Failed>>>> = wanted.iter().map(|_| Mutex::new(None)).collect();

@@ -14,7 +14,7 @@ use super::secrets;
 use super::source::{Sources, Span};
 use super::value::{self, Table, Value, ValueKind};
 use super::word::{FilePath, Name};
-use super::{Inventory, Profile, bios, control, network, nodes};
+use super::{Inventory, Profile, bios, control, deploy, network, nodes};
 use crate::vocab::Digest;
 
 /// Imports of imports: deeper nesting is a mistake.
@@ -215,6 +215,7 @@ impl<'a> Loader<'a> {
         let control = control::control(cx, root);
         let (bios, bios_facts) = bios::sets(cx, root);
         let sum = bios::archive(cx, root, &resolve, &size);
+        let deploy = deploy::deploy(cx, root, &outputs, &resolve);
         let place = root.section("appliance");
         let around = Surroundings {
             network: &network,
@@ -239,6 +240,7 @@ impl<'a> Loader<'a> {
             control: control?,
             bios,
             sum,
+            deploy: deploy?,
         })
     }
 

@@ -15,6 +15,7 @@ mod bios_tests;
 mod check;
 mod control;
 mod decode;
+mod deploy;
 mod disk;
 mod distributions;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
+pub use super::deploy::{Controller, Deploy, Link, Rest, Vsphere, Workstation};
 pub use netboot::{BiosSettings, Control, Hostname, Inventory};
 
 /// Everything that a build is told.
@@ -31,6 +32,9 @@ pub struct Profile {
     pub bios: BTreeMap<String, BiosSettings>,
     /// Supermicro's SUM: the archive that the user supplies.
     pub sum: Option<SumArchive>,
+    /// Where the appliance runs is no part of what is built.
+    #[serde(skip)]
+    pub deploy: Deploy,
 }
 
 /// The archive of Supermicro Update Manager for Linux, as Supermicro gives it out (tar.gz).

@@ -272,6 +272,8 @@ macro_rules! choice {
     };
 }
 
+pub(super) use choice;
+
 choice!(DistributionName, "distribution", ["ubuntu" => DistributionName::Ubuntu, "debian" => DistributionName::Debian]);
 choice!(OutputFormat, "output format", [
     "ova" => OutputFormat::Ova,
@@ -311,7 +313,7 @@ choice!(BmcKind, "kind of BMC", [
 ]);
 
 /// "Unknown X", with the nearest known one.
-fn unknown(text: &str, what: &str, choices: &[&str]) -> Complaint {
+pub(super) fn unknown(text: &str, what: &str, choices: &[&str]) -> Complaint {
     let complaint = Complaint::new(format!("'{text}' is not a known {what}"));
     match suggest::nearest(text, choices.iter().copied()) {
         Some(near) => complaint.help(format!("did you mean \"{near}\"?")),

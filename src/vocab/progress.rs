@@ -15,6 +15,7 @@ pub enum Stage {
     Render,
     Image,
     Manifest,
+    Deploy,
 }
 
 impl fmt::Display for Stage {
@@ -27,6 +28,7 @@ impl fmt::Display for Stage {
             Stage::Render => "render",
             Stage::Image => "image",
             Stage::Manifest => "manifest",
+            Stage::Deploy => "deploy",
         })
     }
 }
@@ -50,6 +52,7 @@ pub enum Event {
     },
     /// A set of transfers begins: how many files, how many bytes.
     TransferStarted {
+        stage: Stage,
         files: usize,
         bytes: u64,
     },

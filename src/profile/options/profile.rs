@@ -3,15 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
-use netboot::{Hostname, MacAddr};
+use netboot::{Hostname, MacAddr, SecretRef};
 use url::Url;
 
 use super::Fallback::{Absent, Derived, Required, Value};
 use super::{Kind, NONE, Spec, list, option, word};
 use crate::profile::bios::AttributeText;
 use crate::profile::control::{Duration, Webhook};
+use crate::profile::deploy::CertificateDigest;
 use crate::profile::word::*;
-use crate::profile::{DhcpRange, DistributionName, OutputFormat};
+use crate::profile::{Controller, DhcpRange, DistributionName, Link, OutputFormat};
 use crate::vocab::{ByteSize, Digest, Mode};
 
 pub(super) static OPTIONS: &[Spec] = &[
@@ -33,7 +34,7 @@ pub(super) static OPTIONS: &[Spec] = &[
     option(
         "appliance.memory",
         word::<ByteSize>(),
-        Value("\"2GiB\""),
+        Value("\"4GiB\""),
         "Memory of the virtual machine, a multiple of 4 MiB.",
     ),
     option("appliance.cpus", Kind::Integer { low: 1, high: 128 }, Value("2"), "Virtual processors."),
@@ -273,6 +274,116 @@ pub(super) static OPTIONS: &[Spec] = &[
         "Supermicro's archive of SUM for Linux (sum_*_Linux_x86_64_*.tar.gz), relative to the file that names it. It becomes part of the image.",
     ),
     option("sum.sha256", word::<Digest>(), Required, "Its SHA-256 digest."),
+    // deploy
+    option(
+        "deploy.keep",
+        Kind::Integer { low: 0, high: 100 },
+        Value("2"),
+        "Earlier generations that are kept to roll back to.",
+    ),
+    option(
+        "deploy.health-timeout",
+        word::<Duration>(),
+        Value("\"10min\""),
+        "From the machine's start until it must have said that it runs the new build; then the build before it is started again.",
+    ),
+    option(
+        "deploy.stop-timeout",
+        word::<Duration>(),
+        Value("\"2min\""),
+        "For the guest to shut down by itself, before it is switched off.",
+    ),
+    option(
+        "deploy.state-disk",
+        word::<ByteSize>(),
+        Value("\"20GiB\""),
+        "Size of the state disk, a multiple of 1 MiB. It is made at the first deployment and keeps its size.",
+    ),
+    option(
+        "deploy.webhook-key",
+        word::<SecretRef>(),
+        Absent,
+        "Key that webhooks are signed with: \"env:NAME\", \"file:PATH\" or \"age:PATH\", relative to the file that names it.",
+    ),
+    option(
+        "deploy.workstation.directory",
+        word::<FilePath>(),
+        Derived("~/vmware; from WSL it must be named, on a drive of Windows"),
+        "Where VMware Workstation has its machines, relative to the file that names it; the appliance gets a directory of its name in it.",
+    ),
+    option(
+        "deploy.workstation.controller",
+        word::<Controller>(),
+        Value("\"pvscsi\""),
+        "What the disks hang on.",
+    ),
+    option(
+        "deploy.workstation.networks.uplink",
+        word::<Link>(),
+        Value("\"nat\""),
+        "The network towards the site: \"nat\", \"bridged\", \"hostonly\" or a name such as \"vmnet8\".",
+    ),
+    option(
+        "deploy.workstation.networks.provisioning",
+        word::<Link>(),
+        Value("\"bridged\""),
+        "The network towards the nodes.",
+    ),
+    option(
+        "deploy.workstation.vmrun",
+        word::<FilePath>(),
+        Derived("found in PATH and where VMware installs it"),
+        "The program vmrun.",
+    ),
+    option("deploy.workstation.gui", Kind::Flag, Value("false"), "Show the machine's window."),
+    option(
+        "deploy.workstation.rest.url",
+        word::<Url>(),
+        Required,
+        "Control the machine by vmrest, which answers at this address, instead of vmrun.",
+    ),
+    option(
+        "deploy.workstation.rest.credentials",
+        word::<SecretRef>(),
+        Required,
+        "Its user and password (\"user:password\"), by reference.",
+    ),
+    option("deploy.vsphere.url", word::<Url>(), Required, "vCenter, or a single ESXi host: https://HOST."),
+    option(
+        "deploy.vsphere.credentials",
+        word::<SecretRef>(),
+        Required,
+        "User and password (\"user:password\"), by reference: \"env:NAME\", \"file:PATH\" or \"age:PATH\".",
+    ),
+    option(
+        "deploy.vsphere.certificate",
+        word::<CertificateDigest>(),
+        Derived("an authority that this host trusts has signed it"),
+        "SHA-256 fingerprint of the server's certificate.",
+    ),
+    option(
+        "deploy.vsphere.authorities",
+        word::<FilePath>(),
+        Absent,
+        "Certificate authorities of the site's own (PEM), relative to the file that names it.",
+    ),
+    option(
+        "deploy.vsphere.datacenter",
+        word::<Line>(),
+        Derived("the only one"),
+        "Datacenter, by its name or its path in the inventory.",
+    ),
+    option("deploy.vsphere.compute", word::<Line>(), Derived("the only one"), "Cluster or host."),
+    option(
+        "deploy.vsphere.resource-pool",
+        word::<Line>(),
+        Derived("that of the cluster or host"),
+        "Resource pool below it.",
+    ),
+    option("deploy.vsphere.folder", word::<Line>(), Derived("the datacenter's"), "Folder of virtual machines."),
+    option("deploy.vsphere.datastore", word::<Line>(), Required, "Datastore that the disks lie on."),
+    option("deploy.vsphere.networks.uplink", word::<Line>(), Required, "Port group towards the site."),
+    option("deploy.vsphere.networks.provisioning", word::<Line>(), Required, "Port group towards the nodes."),
     // files
     option("files.<path>.text", word::<Text>(), Absent, "Content of a file that is added to the image."),
     option(

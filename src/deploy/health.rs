@@ -1,0 +1,1 @@
+//! Whether the appliance says that it runs a build.

@@ -1,0 +1,3 @@
+//! A stub of VMware's vmrest, for tests.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A stub of VMware's vmrun, for tests.
+
+fn main() {}
