@@ -86,8 +86,10 @@ fn unescape(value: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// How the file's bytes become characters.
-fn decoder(encoding: Option<&[u8]>) -> Option<fn(&[u8]) -> Option<String>> {
+/// How the file's bytes become characters; `None` for bytes that stand for none.
+type Decode = fn(&[u8]) -> Option<String>;
+
+fn decoder(encoding: Option<&[u8]>) -> Option<Decode> {
     let utf8 = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
     let latin = |bytes: &[u8]| Some(bytes.iter().map(|byte| char::from(*byte)).collect());
     match encoding.map(|name| name.to_ascii_lowercase()).as_deref() {
