@@ -15,7 +15,7 @@ use super::plan::{self, Plan, Step, Wishes};
 use super::record::{Fate, Generation, Pending, Record, StateDisk};
 use super::release::Release;
 use super::site::{Configuration, Observed, Site};
-use crate::vocab::{ByteSize, Epoch, Progress, Stage};
+use crate::vocab::{ByteSize, Digest, Epoch, Progress, Stage};
 
 /// Between two questions whether the appliance is healthy.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -66,13 +66,13 @@ pub struct Outcome {
 }
 
 impl Deployment<'_> {
-    /// What `deploy` would do now. Touches nothing.
+    /// What `deploy` would do now with the release of this id. Touches nothing.
     ///
     /// # Errors
     /// The site cannot be asked, or the state disk is gone.
-    pub fn plan(&self, release: &Release, renew_secrets: bool) -> Result<Plan, DeployError> {
+    pub fn plan(&self, id: Digest, renew_secrets: bool) -> Result<Plan, DeployError> {
         let (record, there) = self.look()?;
-        plan::deploy(&record, &there, release.id, self.wishes(renew_secrets))
+        plan::deploy(&record, &there, id, self.wishes(renew_secrets))
     }
 
     /// What `rollback` would do now. Touches nothing.

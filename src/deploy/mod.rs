@@ -17,7 +17,7 @@ mod plan;
 pub mod qemu;
 mod record;
 mod release;
-mod seed;
+pub mod seed;
 mod site;
 #[cfg(test)]
 mod tests;

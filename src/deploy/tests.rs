@@ -535,7 +535,7 @@ fn without_its_state_disk_nothing_is_deployed() {
 fn the_plan_says_what_will_be_done() {
     let bench = Bench::default();
     let plan = |name: &str| {
-        let plan = bench.with(Some(0), |deployment| deployment.plan(&release(name), false)).unwrap();
+        let plan = bench.with(Some(0), |deployment| deployment.plan(release(name).id, false)).unwrap();
         plan.steps.iter().map(|step| format!("{step}\n")).collect::<String>()
     };
     insta::assert_snapshot!("first_plan", plan("a"));
