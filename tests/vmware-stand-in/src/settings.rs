@@ -32,6 +32,8 @@ pub struct Settings {
     pub firmware: PathBuf,
     /// Machines do not outlive this process.
     pub owner: Option<i32>,
+    /// First two bytes of the guests' addresses in QEMU mode.
+    pub network: [u8; 2],
     /// "user:password" of vmrest.
     pub credentials: String,
 }
@@ -65,6 +67,13 @@ impl Settings {
             accelerator: text("VMWARE_STANDIN_ACCELERATOR")?,
             firmware: lookup("PROVBUILD_OVMF").map_or_else(|| "/usr/share/OVMF".into(), PathBuf::from),
             owner: parsed("VMWARE_STANDIN_OWNER", text("VMWARE_STANDIN_OWNER")?)?,
+            network: match text("VMWARE_STANDIN_NETWORK")? {
+                None => [127, 77],
+                Some(value) => value
+                    .split_once('.')
+                    .and_then(|(one, two)| Some([one.parse().ok()?, two.parse().ok()?]))
+                    .ok_or_else(|| format!("VMWARE_STANDIN_NETWORK={value}: two bytes, such as 198.18"))?,
+            },
             credentials: text("VMWARE_STANDIN_CREDENTIALS")?.unwrap_or_else(|| "user:Passw0rd!".into()),
         })
     }

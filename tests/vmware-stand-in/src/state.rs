@@ -15,7 +15,7 @@ const FILE_NAME: &str = "machine.json";
 pub struct State {
     /// As it was named at the start, absolute.
     pub vmx: PathBuf,
-    /// Of the loopback, for QEMU's forwarded ports.
+    /// Of this host, for QEMU's forwarded ports.
     pub address: IpAddr,
     pub running: Option<Running>,
     /// Files of the disks, canonical.
@@ -84,12 +84,12 @@ pub(crate) fn identity(vmx: &Path) -> String {
 }
 
 impl State {
-    pub(crate) fn new(vmx: &Path) -> State {
+    pub(crate) fn new(vmx: &Path, network: [u8; 2]) -> State {
         let number = hash(identity(vmx).as_bytes());
         let part = |shift: u32| u8::try_from((number >> shift) % 254).unwrap_or(0) + 1;
         State {
             vmx: vmx.to_owned(),
-            address: Ipv4Addr::new(127, 77, part(8), part(24)).into(),
+            address: Ipv4Addr::new(network[0], network[1], part(8), part(24)).into(),
             running: None,
             disks: Vec::new(),
             devices: BTreeMap::new(),
