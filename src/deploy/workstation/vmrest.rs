@@ -272,3 +272,212 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::control::Control;
+    use super::*;
+
+    /// A vmrest of one machine, on a port of its own; lives until the process ends.
+    struct Service {
+        url: Url,
+        state: Arc<Mutex<State>>,
+    }
+
+    #[derive(Default)]
+    struct State {
+        vmx: String,
+        registered: bool,
+        power: String,
+        deaf: bool,
+        nics: Option<String>,
+        calls: Vec<String>,
+    }
+
+    impl State {
+        fn answer(&mut self, call: &str) -> (u16, String) {
+            let fault = |status, text: &str| (status, format!("{{\"Code\": 7, \"Message\": \"{text}\"}}"));
+            match call.split_whitespace().collect::<Vec<_>>()[..] {
+                ["GET", "/api/vms"] if self.registered => (
+                    200,
+                    format!(
+                        "[{{\"id\": \"OTHER\", \"path\": \"/x\"}}, {{\"id\": \"A1\", \"path\": \"{}\"}}]",
+                        self.vmx
+                    ),
+                ),
+                ["GET", "/api/vms"] => (200, "[]".to_owned()),
+                ["POST", "/api/vms/registration", ..] => {
+                    self.registered = true;
+                    (201, "{\"id\": \"WRONG\", \"path\": \"\"}".to_owned())
+                }
+                ["GET", "/api/vms/A1/power"] => (200, format!("{{\"power_state\": \"{}\"}}", self.power)),
+                ["PUT", "/api/vms/A1/power", "shutdown"] if self.deaf => fault(409, "The tools do not run"),
+                ["PUT", "/api/vms/A1/power", "on"] if self.power == "broken" => fault(500, "No\\u001b[31m\\nlicence"),
+                ["PUT", "/api/vms/A1/power", word] => {
+                    self.power = if word == "on" { "poweredOn" } else { "poweredOff" }.to_owned();
+                    (200, "{\"power_state\": \"poweringOn\"}".to_owned())
+                }
+                ["GET", "/api/vms/A1/nicips"] => match &self.nics {
+                    Some(nics) => (200, nics.clone()),
+                    None => fault(404, "unknown call"),
+                },
+                ["GET", "/api/vms/A1/ip"] => (200, "{\"ip\": \"10.0.0.9\"}".to_owned()),
+                _ => fault(404, "no such thing"),
+            }
+        }
+    }
+
+    impl Service {
+        fn start(vmx: &Path) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+            let first = State { vmx: vmx.display().to_string(), power: "poweredOff".into(), ..State::default() };
+            let state = Arc::new(Mutex::new(first));
+            let shared = Arc::clone(&state);
+            thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let mut stream = stream.unwrap();
+                    let mut reader = BufReader::new(stream.try_clone().unwrap());
+                    let mut line = String::new();
+                    reader.read_line(&mut line).unwrap();
+                    let mut call = line.split(" HTTP/").next().unwrap().to_owned();
+                    let (mut length, mut allowed, mut media) = (0, false, false);
+                    loop {
+                        line.clear();
+                        reader.read_line(&mut line).unwrap();
+                        let Some((name, value)) = line.trim().split_once(": ") else { break };
+                        match name.to_ascii_lowercase().as_str() {
+                            "content-length" => length = value.parse().unwrap(),
+                            // "user:pass:word"
+                            "authorization" => allowed = value == "Basic dXNlcjpwYXNzOndvcmQ=",
+                            "accept" => media = value == MEDIA_TYPE,
+                            _ => {}
+                        }
+                    }
+                    let mut body = vec![0; length];
+                    reader.read_exact(&mut body).unwrap();
+                    if !body.is_empty() {
+                        call += &format!(" {}", String::from_utf8(body).unwrap());
+                    }
+                    let mut state = shared.lock().unwrap();
+                    let (status, text) = match (allowed, media) {
+                        (false, _) => (401, String::new()),
+                        (_, false) => (406, String::new()),
+                        _ => state.answer(&call),
+                    };
+                    state.calls.push(call);
+                    let head =
+                        format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", text.len());
+                    stream.write_all((head + &text).as_bytes()).unwrap();
+                }
+            });
+            Service { url, state }
+        }
+
+        fn control(&self, credentials: &str) -> Control {
+            Control::Vmrest(client(&self.url, credentials).unwrap())
+        }
+
+        fn set(&self, change: impl FnOnce(&mut State)) {
+            change(&mut self.state.lock().unwrap());
+        }
+
+        fn calls(&self) -> Vec<String> {
+            let mut calls = std::mem::take(&mut self.state.lock().unwrap().calls);
+            calls.retain(|call| !call.starts_with("GET"));
+            calls
+        }
+    }
+
+    const PACE: Pace = Pace {
+        look: Duration::from_millis(5),
+        call: Duration::from_secs(60),
+        start: Duration::from_secs(60),
+        deaf: Duration::from_millis(30),
+        off: Duration::from_millis(100),
+    };
+
+    fn client(url: &Url, credentials: &str) -> Result<Vmrest, DeployError> {
+        Vmrest::new(url, &SecretString::from(credentials.to_owned()), Paths::Native, "lab", &PACE)
+    }
+
+    #[test]
+    fn a_machine_is_registered_started_and_stopped() {
+        let vmx = Path::new("/vm/lab/lab.vmx");
+        let service = Service::start(vmx);
+        let control = service.control("user:pass:word");
+        assert!(!control.running(vmx).unwrap());
+        control.start(vmx).unwrap();
+        let registered = "POST /api/vms/registration {\"name\":\"lab\",\"path\":\"/vm/lab/lab.vmx\"}";
+        assert_eq!(service.calls(), [registered, "PUT /api/vms/A1/power on"]);
+        control.start(vmx).unwrap();
+        assert!(service.calls().is_empty() && control.running(vmx).unwrap());
+        control.stop(vmx, Duration::from_secs(20), &PACE).unwrap();
+        assert_eq!(service.calls(), ["PUT /api/vms/A1/power shutdown"]);
+        control.start(vmx).unwrap();
+        service.set(|state| state.deaf = true);
+        service.calls();
+        control.stop(vmx, Duration::from_secs(20), &PACE).unwrap();
+        assert_eq!(service.calls().last().unwrap(), "PUT /api/vms/A1/power off");
+    }
+
+    #[test]
+    fn the_address_is_that_of_the_uplink() {
+        let vmx = Path::new("/vm/lab/lab.vmx");
+        let service = Service::start(vmx);
+        let control = service.control("user:pass:word");
+        service.set(|state| (state.registered, state.power) = (true, "poweredOn".into()));
+        let address = |mac| control.address(vmx, mac).unwrap().map(|address| address.to_string());
+        let mac = Some("00:50:56:00:00:01");
+        assert_eq!(address(mac).as_deref(), Some("10.0.0.9"));
+        service.set(|state| {
+            let other = "{\"mac\": \"00:50:56:00:00:02\", \"ip\": [\"172.16.0.1/24\"]}";
+            let uplink =
+                "{\"mac\": \"00:50:56:00:00:01\", \"ip\": [\"fe80::1/64\", \"2001:db8::7/64\", \"192.168.5.7/24\"]}";
+            state.nics = Some(format!("{{\"nics\": [{other}, {uplink}]}}"));
+        });
+        assert_eq!(address(mac).as_deref(), Some("192.168.5.7"));
+        assert_eq!(address(Some("00:50:56:00:00:03")), None);
+        assert_eq!(address(None).as_deref(), Some("10.0.0.9"));
+        service.set(|state| (state.power, state.nics) = ("poweredOff".into(), Some("{}".into())));
+        assert!(control.address(vmx, mac).unwrap_err().message.ends_with("has stopped"));
+    }
+
+    #[test]
+    fn what_it_refuses_is_told_in_plain_words() {
+        let vmx = Path::new("/vm/lab/lab.vmx");
+        let service = Service::start(vmx);
+        let refused = service.control("user:wrong").running(vmx).unwrap_err();
+        assert_eq!(refused.kind, Kind::Trust);
+        assert!(!refused.message.contains("wrong"));
+        service.set(|state| (state.registered, state.power) = (true, "broken".into()));
+        let failed = match service.control("user:pass:word") {
+            Control::Vmrest(vmrest) => vmrest.start(vmx).unwrap_err(),
+            Control::Vmrun(_) => unreachable!(),
+        };
+        assert_eq!(failed.message, "vmrest cannot start the machine: No [31m licence (code 7)");
+        let nobody = client(&Url::parse("http://127.0.0.1:9").unwrap(), "user:pass").unwrap().running(vmx).unwrap_err();
+        assert_eq!(nobody.kind, Kind::Unreachable);
+    }
+
+    #[test]
+    fn the_password_does_not_go_over_the_network_in_clear() {
+        let new = |url: &str| client(&Url::parse(url).unwrap(), "user:password").map(|vmrest| vmrest.base.to_string());
+        for url in ["http://192.0.2.7:8697", "http://windows.example:8697/", "http://localhost.example"] {
+            let refused = new(url).unwrap_err();
+            assert_eq!(refused.kind, Kind::Settings, "{url}");
+            assert!(!refused.to_string().contains("user:password"));
+        }
+        for url in ["http://127.0.0.1:8697", "http://[::1]:8697/api", "http://localhost:8697/api/", "https://192.0.2.7"]
+        {
+            assert!(new(url).unwrap().ends_with("/api/"), "{url}");
+        }
+        assert!(client(&Url::parse("http://127.0.0.1").unwrap(), "no colon").is_err());
+    }
+}
