@@ -142,7 +142,14 @@ fn blank_disks_are_empty_and_take_what_a_guest_writes() {
         write_blank_vmdk(&path, size, &identity).unwrap();
         let metadata = path.metadata().unwrap();
         assert!(metadata.blocks() * 512 < 2 << 20, "{name} takes {} bytes", metadata.blocks() * 512);
-        must("qemu-utils", "qemu-img", &["check", "-f", "vmdk", text(&path)]);
+        // qemu-img goes over every grain, which takes it half a minute for the largest: there, reading and writing must do.
+        let whole = size < LARGEST_WRITABLE_VMDK;
+        let check = || {
+            if whole {
+                must("qemu-utils", "qemu-img", &["check", "-f", "vmdk", text(&path)]);
+            }
+        };
+        check();
         let info = must("qemu-utils", "qemu-img", &["info", "-f", "vmdk", "--output=json", text(&path)]);
         let info: serde_json::Value = serde_json::from_str(&info).unwrap();
         assert_eq!(info["virtual-size"], size.bytes(), "{name}");
@@ -150,9 +157,11 @@ fn blank_disks_are_empty_and_take_what_a_guest_writes() {
         assert_eq!(specific["create-type"], "monolithicSparse");
         assert_eq!(specific["extents"][0]["cluster-size"], 65536);
         assert_eq!(specific["parent-cid"], u32::MAX);
-        let map = must("qemu-utils", "qemu-img", &["map", "-f", "vmdk", "--output=json", text(&path)]);
-        let map: Vec<serde_json::Value> = serde_json::from_str(&map).unwrap();
-        assert!(map.iter().all(|part| part["data"] == false), "{name} has data");
+        if whole {
+            let map = must("qemu-utils", "qemu-img", &["map", "-f", "vmdk", "--output=json", text(&path)]);
+            let map: Vec<serde_json::Value> = serde_json::from_str(&map).unwrap();
+            assert!(map.iter().all(|part| part["data"] == false), "{name} has data");
+        }
 
         // First and last sector, as a guest would write them.
         let last = size.bytes() - 512;
@@ -162,7 +171,7 @@ fn blank_disks_are_empty_and_take_what_a_guest_writes() {
         for offset in [0, last] {
             must("qemu-utils", "qemu-io", &["-f", "vmdk", "-c", &format!("read -P 7 {offset} 512"), text(&path)]);
         }
-        must("qemu-utils", "qemu-img", &["check", "-f", "vmdk", text(&path)]);
+        check();
     }
 }
 
