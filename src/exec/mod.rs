@@ -5,3 +5,4 @@
 
 pub mod qemu;
 pub mod sandbox;
+pub mod vmware;

@@ -20,6 +20,10 @@ pub enum ImageError {
     DiskTooSmall { needed: ByteSize, size: ByteSize },
     #[error("a disk of {size} is not possible: {reason}")]
     DiskSize { size: ByteSize, reason: &'static str },
+    #[error("a growable disk of {size} in one file is not possible")]
+    WritableDiskSize { size: ByteSize },
+    #[error("{path}: it is there already, and no disk is ever overwritten")]
+    Exists { path: PathBuf },
     #[error("{part} file system: {fault}")]
     Tree { part: &'static str, fault: TreeFault },
     #[error("{path}: the {part} file system cannot hold it: {reason}")]
@@ -70,9 +74,14 @@ impl Remedy for ImageError {
                 format!("raise appliance.disk to {needed} or more, or install less")
             }
             ImageError::DiskSize { .. } => "change appliance.disk, for example to \"25GiB\"".into(),
+            ImageError::WritableDiskSize { .. } => format!(
+                "such a file ends before 2TiB: whole sectors of 512 bytes up to {} are possible",
+                super::LARGEST_WRITABLE_VMDK
+            ),
             ImageError::Unsupported { .. } => "change or leave out the package or file that brings this path".into(),
             ImageError::Machine { .. } => "change it in [appliance]".into(),
             ImageError::Io { .. }
+            | ImageError::Exists { .. }
             | ImageError::Tree { .. }
             | ImageError::Ext4 { .. }
             | ImageError::PartitionTable { .. } => return None,

@@ -33,4 +33,5 @@ mod tests;
 
 pub use error::ImageError;
 pub use spec::*;
+pub use vmdk::{LARGEST_WRITABLE_VMDK, name_vmdk, write_blank_vmdk};
 pub use write::{write_images, write_images_reusing};

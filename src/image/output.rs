@@ -1,8 +1,9 @@
-//! One file of the output, hashed while it is written.
+//! One file of the output with its SHA-256.
 //!
-//! Invariant: bytes go out in order, each is hashed once, stretches of zeros are hashed but left as holes.
+//! In: bytes. Out: the file. Invariant of [`Output`]: bytes go out in order, each is hashed once while it is written, stretches of
+//! zeros are hashed but left as holes. [`LateHeadOutput`] is for files whose beginning is known last; it hashes at the end.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -65,5 +66,62 @@ impl Output {
     pub(super) fn finish(self) -> Result<Written, ImageError> {
         self.file.set_len(self.position).map_err(|error| ImageError::io(&self.path, error))?;
         Ok(Written { path: self.path, size: self.position, sha256: self.hasher.finish() })
+    }
+}
+
+/// A file whose head is written after what follows it. A digest starts with the head, so the whole file is read for it
+/// once more at the end.
+pub(super) struct LateHeadOutput {
+    path: PathBuf,
+    file: File,
+    position: u64,
+}
+
+impl LateHeadOutput {
+    /// Makes the file, or empties it, with room for a head of so many bytes; what is not written of it is zero.
+    pub(super) fn create(path: &Path, head: u64) -> Result<Self, ImageError> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
+        let file = file.map_err(|error| ImageError::io(path, error))?;
+        Ok(LateHeadOutput { path: path.to_owned(), file, position: head })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Offset of the next byte behind the head.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        self.file.write_all_at(bytes, self.position).map_err(|error| ImageError::io(&self.path, error))?;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes into the head.
+    pub(super) fn write_head(&self, offset: u64, bytes: &[u8]) -> Result<(), ImageError> {
+        self.file.write_all_at(bytes, offset).map_err(|error| ImageError::io(&self.path, error))
+    }
+
+    /// Ends the file at the current position.
+    pub(super) fn finish(self) -> Result<Written, ImageError> {
+        let digest = self.file.set_len(self.position).and_then(|()| self.digest());
+        let sha256 = digest.map_err(|error| ImageError::io(&self.path, error))?;
+        Ok(Written { path: self.path, size: self.position, sha256 })
+    }
+
+    fn digest(&self) -> std::io::Result<Digest> {
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; 1 << 20];
+        let mut position = 0;
+        while position < self.position {
+            let length = (self.position - position).min(buffer.len() as u64) as usize;
+            self.file.read_exact_at(&mut buffer[..length], position)?;
+            hasher.update(&buffer[..length]);
+            position += length as u64;
+        }
+        Ok(hasher.finish())
     }
 }

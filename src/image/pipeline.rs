@@ -62,21 +62,34 @@ pub(super) fn run(
             compression = Some((jobs, order));
         }
 
-        let read = feed(disk, contents, &senders, compression.as_ref());
+        let fed = feed(disk, contents, &senders, compression.as_ref());
         // Closing the queues ends the threads.
         drop(senders);
         drop(compression);
         let stream = stream_writer.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        // A disk of which a part is missing must not look like a whole one. Its digest is made while the others still write.
+        let stream = match stream {
+            Some(Ok(writer)) => matches!(fed, Ok(Fed::Wholly)).then(|| writer.finish()),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        };
         let written: Vec<_> = writers
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect();
-        read?;
+        fed?;
         Ok((stream.transpose()?, written.into_iter().collect::<Result<_, _>>()?))
     })
 }
 
 type Order = SyncSender<Receiver<std::io::Result<Packed>>>;
+
+/// How far the disk was handed to the writers.
+enum Fed {
+    Wholly,
+    /// A writer failed, so there was no reason to go on.
+    InPart,
+}
 
 /// Reads the disk once. A queue whose other end is gone means that its writer failed: its own error says why.
 fn feed(
@@ -84,22 +97,22 @@ fn feed(
     contents: &dyn Contents,
     senders: &[SyncSender<Arc<Chunk>>],
     compression: Option<&(SyncSender<Job>, Order)>,
-) -> Result<(), ImageError> {
+) -> Result<Fed, ImageError> {
     for chunk in disk.read(contents) {
         let chunk = Arc::new(chunk?);
         if let Some((jobs, order)) = compression {
             let (result, packed) = sync_channel(1);
             if jobs.send((Arc::clone(&chunk), result)).is_err() || order.send(packed).is_err() {
-                return Ok(());
+                return Ok(Fed::InPart);
             }
         }
         for sender in senders {
             if sender.send(Arc::clone(&chunk)).is_err() {
-                return Ok(());
+                return Ok(Fed::InPart);
             }
         }
     }
-    Ok(())
+    Ok(Fed::Wholly)
 }
 
 fn write(mut sink: Box<dyn GrainSink>, chunks: Receiver<Arc<Chunk>>) -> Result<Written, ImageError> {
@@ -123,10 +136,10 @@ fn compress(waiting: &Mutex<Receiver<Job>>, mut packer: Packer<'_>) {
 fn write_stream(
     mut stream: StreamWriter,
     ordered: &Receiver<Receiver<std::io::Result<Packed>>>,
-) -> Result<Stream, ImageError> {
+) -> Result<StreamWriter, ImageError> {
     for packed in ordered {
         let packed = packed.recv().unwrap_or_else(|_| Err(std::io::Error::other("a compressor thread ended early")));
         stream.add(&packed.map_err(|error| stream.error(error))?)?;
     }
-    stream.finish()
+    Ok(stream)
 }

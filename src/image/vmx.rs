@@ -1,7 +1,8 @@
 //! The configuration of a machine for VMware Workstation, Player and Fusion.
 //!
 //! In: the machine and the name of its writable disk. Out: the text of NAME.vmx, keys sorted, nothing of the build host.
-//! Networks are Workstation's usual ones (NAT and host-only); `deploy` replaces them by those of the profile.
+//! This is the base that `deploy` reads as a dictionary and overrides (networks, disks, seed medium); opened by hand it is a whole
+//! machine. Keys and spelling are those of VMware's own files (libvirt `src/vmx/vmx.c`, open-vm-tools `lib/dict/dictll.c`).
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ pub(super) fn render(machine: &MachineSpec, disk_file_name: &str) -> String {
     set("memsize", &machine.memory_mib().to_string());
     set("numvcpus", &machine.cpus.to_string());
     set("pciBridge0.present", "TRUE");
-    // PVSCSI and vmxnet3 are PCI Express devices: they need root ports.
+    // PVSCSI, NVMe and vmxnet3 are PCI Express devices: without root ports the machine ends with "No PCIe slot available".
     for bridge in 4..8 {
         set(&format!("pciBridge{bridge}.present"), "TRUE");
         set(&format!("pciBridge{bridge}.virtualDev"), "pcieRootPort");
@@ -29,6 +30,10 @@ pub(super) fn render(machine: &MachineSpec, disk_file_name: &str) -> String {
     }
     set("powerType.powerOff", "soft");
     set("powerType.reset", "soft");
+    // A clock in UTC, whatever the host's zone.
+    set("rtc.diffFromUTC", "0");
+    // For CDs (the seed medium): the controller stays when they come and go, so the guest's devices keep their places.
+    set("sata0.present", "TRUE");
     set("scsi0.present", "TRUE");
     set("scsi0.virtualDev", "pvscsi");
     set("scsi0:0.deviceType", "scsi-hardDisk");
@@ -38,7 +43,7 @@ pub(super) fn render(machine: &MachineSpec, disk_file_name: &str) -> String {
     set("uefi.secureBoot.enabled", if machine.secure_boot { "TRUE" } else { "FALSE" });
     set("virtualHW.version", &HARDWARE_VERSION.to_string());
     set("vmci0.present", "TRUE");
-    for (index, ((_, _, mac), network)) in machine.adapters().into_iter().zip(["nat", "hostonly"]).enumerate() {
+    for (index, ((_, _, mac), network)) in machine.adapters().into_iter().zip(["nat", "bridged"]).enumerate() {
         set(&format!("ethernet{index}.present"), "TRUE");
         set(&format!("ethernet{index}.virtualDev"), "vmxnet3");
         set(&format!("ethernet{index}.connectionType"), network);

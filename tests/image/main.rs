@@ -1,4 +1,10 @@
 //! The image stage from outside: small synthetic trees, judged by e2fsprogs, dosfstools, gdisk, mtools and QEMU's tools.
+//!
+//! `vmdk` has the VMDKs, judged by a reader of the tests' own (`reader`), QEMU and VMware's open-vmdk; `ovf` the OVF and OVA.
+
+mod ovf;
+mod reader;
+mod vmdk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
