@@ -6,7 +6,7 @@
 //
 // Files in the directory -faults make it fail: "nfc" holds a number of bytes after which an upload's connection is closed;
 // "nfc-status" the status that an upload is answered with; "refuse" the name of a SOAP method that is answered with NoPermission;
-// "logout" ends all sessions once, as a restart of vCenter does. Each fault is used up by its first use.
+// "address" holds a MAC and the address that the guest's tools tell for it; "logout" ends all sessions once, as a restart of vCenter does. Each fault is used up by its first use.
 package main
 
 import (
@@ -85,6 +85,17 @@ func soap(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		io.WriteString(w, refusal)
 		return
+	}
+	if words := strings.Fields(fault("address")); len(words) == 2 {
+		for _, entity := range simulator.Map.All("VirtualMachine") {
+			if vm, ok := entity.(*simulator.VirtualMachine); ok {
+				for i := range vm.Guest.Net {
+					if vm.Guest.Net[i].MacAddress == words[0] {
+						vm.Guest.Net[i].IpAddress = []string{"fe80::1", words[1]}
+					}
+				}
+			}
+		}
 	}
 	if fault("logout") != "" {
 		// The simulator knows the session by its cookie only.

@@ -39,8 +39,14 @@ pub(super) struct Network {
 pub(super) enum Plug {
     /// A port group of a host's own switch, by name.
     Standard(String),
-    Distributed { switch: String, portgroup: String },
-    Opaque { id: String, kind: String },
+    Distributed {
+        switch: String,
+        portgroup: String,
+    },
+    Opaque {
+        id: String,
+        kind: String,
+    },
 }
 
 impl Plug {
@@ -82,8 +88,7 @@ struct Inventory(BTreeMap<Moref, Entity>);
 
 const NAME: [&str; 2] = ["name", "parent"];
 const COMPUTE: [&str; 6] = ["name", "parent", "resourcePool", "host", "datastore", "network"];
-const CLUSTER: [&str; 7] =
-    ["name", "parent", "resourcePool", "host", "datastore", "network", "configurationEx"];
+const CLUSTER: [&str; 7] = ["name", "parent", "resourcePool", "host", "datastore", "network", "configurationEx"];
 const HOST: [&str; 5] = ["name", "parent", "datastore", "runtime.connectionState", "runtime.inMaintenanceMode"];
 
 /// # Errors
@@ -149,7 +154,8 @@ pub(super) fn find(session: &Session, settings: &profile::Vsphere) -> Result<Pla
         return Err(missing.error(session));
     };
     let host = named_host.or_else(|| inventory.host(&compute, &datastore));
-    let browser = inventory.refers(&datastore, "browser").ok_or_else(|| Failure::nonsense("a datastore without browser"))?;
+    let browser =
+        inventory.refers(&datastore, "browser").ok_or_else(|| Failure::nonsense("a datastore without browser"))?;
     Ok(Places {
         datacenter_path: inventory.path(&datacenter),
         datastore_name: inventory.name(&datastore).to_owned(),
@@ -307,7 +313,8 @@ impl Missing {
         inventory: &Inventory,
         candidates: Vec<Moref>,
     ) -> Option<Moref> {
-        let named = |of: &&Moref| wanted.is_none_or(|wanted| inventory.name(of) == wanted || inventory.path(of) == wanted);
+        let named =
+            |of: &&Moref| wanted.is_none_or(|wanted| inventory.name(of) == wanted || inventory.path(of) == wanted);
         let mut found = candidates.iter().filter(named);
         let (first, second) = (found.next(), found.next());
         if let (Some(first), None) = (first, second) {
@@ -323,7 +330,9 @@ impl Missing {
                 names.retain(|name| name.ends_with(wanted));
                 format!("deploy.vsphere.{key}: several are called '{wanted}'; write the path: {}", few(&names))
             }
-            (Some(wanted), None) => format!("deploy.vsphere.{key}: there is no {what} '{wanted}'{}", meant(wanted, &names)),
+            (Some(wanted), None) => {
+                format!("deploy.vsphere.{key}: there is no {what} '{wanted}'{}", meant(wanted, &names))
+            }
         };
         self.0.push(text);
         None
@@ -331,8 +340,11 @@ impl Missing {
 
     fn error(self, session: &Session) -> DeployError {
         let places = if self.0.len() == 1 { "a place" } else { "places" };
-        DeployError::new(Kind::Refused, format!("{} lacks {places} that the profile names:\n  {}", session.host(), self.0.join("\n  ")))
-            .help("correct the names, or make what is missing; a user sees only what it has a role on")
+        DeployError::new(
+            Kind::Refused,
+            format!("{} lacks {places} that the profile names:\n  {}", session.host(), self.0.join("\n  ")),
+        )
+        .help("correct the names, or make what is missing; a user sees only what it has a role on")
     }
 }
 
@@ -340,7 +352,9 @@ fn meant(wanted: &str, names: &[String]) -> String {
     let distance = |name: &&String| strsim::damerau_levenshtein(&wanted.to_lowercase(), &name.to_lowercase());
     match names.iter().min_by_key(distance) {
         None => "; there is none at all".to_owned(),
-        Some(name) if distance(&name) <= wanted.chars().count().div_ceil(3) => format!("; did you mean '{}'?", said(name)),
+        Some(name) if distance(&name) <= wanted.chars().count().div_ceil(3) => {
+            format!("; did you mean '{}'?", said(name))
+        }
         Some(_) => format!("; there is {}", few(names)),
     }
 }

@@ -74,7 +74,8 @@ pub(super) fn import(
     let Some(device) = item.and_then(|item| item.text_of("deviceId")) else {
         return Err(Failure::nonsense("the disk is not among the files that it wants"));
     };
-    let mut specification = result.child("importSpec").cloned().ok_or_else(|| Failure::nonsense("no import specification"))?;
+    let mut specification =
+        result.child("importSpec").cloned().ok_or_else(|| Failure::nonsense("no import specification"))?;
     mark(&mut specification, marks)?;
     specification.name = "spec".to_owned();
     let mut call = places.pool.call("ImportVApp").with(specification).with(places.folder.element("folder"));
@@ -86,7 +87,8 @@ pub(super) fn import(
 }
 
 fn specification_call(session: &Session, places: &Places, package: &Package, name: &str) -> Element {
-    let mapping = |network: &str, of: &Moref| Element::new("networkMapping").leaf("name", network).with(of.element("network"));
+    let mapping =
+        |network: &str, of: &Moref| Element::new("networkMapping").leaf("name", network).with(of.element("network"));
     let mut parameters = Element::new("cisp").leaf("locale", "").leaf("deploymentOption", "").leaf("entityName", name);
     if let Some(host) = &places.host {
         parameters = parameters.with(host.element("hostSystem"));
@@ -102,7 +104,8 @@ fn specification_call(session: &Session, places: &Places, package: &Package, nam
 /// Puts keys into the machine's configuration, at the place that the schema has for them.
 fn mark(specification: &mut Element, marks: &[(&str, String)]) -> Result<(), Failure> {
     let configuration = specification.children.iter_mut().find(|child| child.name == "configSpec");
-    let configuration = configuration.ok_or_else(|| Failure::nonsense("it would import something else than one machine"))?;
+    let configuration =
+        configuration.ok_or_else(|| Failure::nonsense("it would import something else than one machine"))?;
     let children = &mut configuration.children;
     let at = children.iter().position(|child| AFTER_EXTRA.contains(&child.name.as_str())).unwrap_or(children.len());
     let marks = marks.iter().map(|(key, value)| extra(key, value));
@@ -125,8 +128,11 @@ struct Lease<'a> {
 impl Lease<'_> {
     fn run(mut self, package: &Package, device: &str, progress: &dyn Progress) -> Result<Moref, Failure> {
         let info = self.ready()?;
-        let machine = info.child("entity").and_then(Moref::of).ok_or_else(|| Failure::nonsense("a lease without machine"))?;
-        let result = self.send(&info, package, device, progress).and_then(|()| self.session.call(&self.of.call("HttpNfcLeaseComplete")));
+        let machine =
+            info.child("entity").and_then(Moref::of).ok_or_else(|| Failure::nonsense("a lease without machine"))?;
+        let result = self
+            .send(&info, package, device, progress)
+            .and_then(|()| self.session.call(&self.of.call("HttpNfcLeaseComplete")));
         match result {
             Ok(_) => {
                 self.done = true;
@@ -221,7 +227,9 @@ impl Lease<'_> {
             upload.join()
         });
         if let Some(why) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(DeployError::new(Kind::Io, format!("the disk cannot be sent: {why}")).help("build the profile again").into());
+            return Err(DeployError::new(Kind::Io, format!("the disk cannot be sent: {why}"))
+                .help("build the profile again")
+                .into());
         }
         let Ok(answer) = answer else {
             return Err(DeployError::new(Kind::Io, "the thread that sends the disk has failed").into());
@@ -298,7 +306,10 @@ mod tests {
     fn where_a_disk_goes() {
         let base = Url::parse("https://vc.example:8443/sdk").unwrap();
         let to = |text: &str| disk_url(text, &base).map(|(url, host)| format!("{url} {host}"));
-        assert_eq!(to("https://*/nfc/a%5Bb%5D/disk-0.vmdk").unwrap(), "https://vc.example:8443/nfc/a%5Bb%5D/disk-0.vmdk vc.example:8443");
+        assert_eq!(
+            to("https://*/nfc/a%5Bb%5D/disk-0.vmdk").unwrap(),
+            "https://vc.example:8443/nfc/a%5Bb%5D/disk-0.vmdk vc.example:8443"
+        );
         assert_eq!(to("https://esx7.example/nfc/1/d").unwrap(), "https://esx7.example/nfc/1/d esx7.example:443");
         for wrong in ["http://*/nfc/1/d", "https://u:p@esx/nfc", "https://", "/nfc", "https://*"] {
             assert!(to(wrong).is_err(), "{wrong}");
@@ -307,7 +318,8 @@ mod tests {
 
     #[test]
     fn marks_stand_where_the_schema_has_them() {
-        let configuration = Element::new("configSpec").leaf("name", "a").leaf("bootOptions", "").leaf("firmware", "efi");
+        let configuration =
+            Element::new("configSpec").leaf("name", "a").leaf("bootOptions", "").leaf("firmware", "efi");
         let mut specification = Element::typed("importSpec", "VirtualMachineImportSpec").with(configuration);
         mark(&mut specification, &[("k", "v".to_owned())]).unwrap();
         let names: Vec<_> = specification.children[0].children.iter().map(|child| child.name.as_str()).collect();

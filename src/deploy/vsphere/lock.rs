@@ -37,7 +37,8 @@ impl Lock {
     /// Another process has it, or the datastore cannot be written to.
     pub(super) fn take(store: &Store) -> Result<Self, DeployError> {
         let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| DeployError::new(Kind::Io, format!("no random numbers: {error}")))?;
+        getrandom::fill(&mut random)
+            .map_err(|error| DeployError::new(Kind::Io, format!("no random numbers: {error}")))?;
         let id = hex::encode(random);
         store.make()?;
         loop {

@@ -103,13 +103,17 @@ impl Machine {
         let seen = session.properties(of, &PATHS)?;
         let text = |path: &str| seen.get(path).map(|value| value.text.trim().to_owned()).unwrap_or_default();
         let Some(hardware) = seen.get("config.hardware") else {
-            return Err(DeployError::new(Kind::Hypervisor, format!("vSphere does not know the configuration of '{}' now", said(&text("name"))))
-                .help("is its host connected?")
-                .into());
+            return Err(DeployError::new(
+                Kind::Hypervisor,
+                format!("vSphere does not know the configuration of '{}' now", said(&text("name"))),
+            )
+            .help("is its host connected?")
+            .into());
         };
         let extra = seen.get("config.extraConfig").map(|all| all.children.as_slice()).unwrap_or_default();
         // vcsim keeps every value that a key ever had: the last one counts.
-        let extra = extra.iter().filter_map(|pair| Some((pair.text_of("key")?.to_owned(), pair.text_of("value")?.to_owned())));
+        let extra =
+            extra.iter().filter_map(|pair| Some((pair.text_of("key")?.to_owned(), pair.text_of("value")?.to_owned())));
         Ok(Machine {
             of: of.clone(),
             name: text("name"),
@@ -145,8 +149,9 @@ impl Machine {
     pub(super) fn changeable(&self) -> Result<(), DeployError> {
         let refused = |why: &str| DeployError::new(Kind::Refused, format!("the machine '{}' {why}", said(&self.name)));
         if self.snapshots {
-            return Err(refused("has snapshots; its disks cannot be changed, nor the machine removed")
-                .help("delete the snapshots in vSphere (what they hold is written back to the disks), then deploy again"));
+            return Err(refused("has snapshots; its disks cannot be changed, nor the machine removed").help(
+                "delete the snapshots in vSphere (what they hold is written back to the disks), then deploy again",
+            ));
         }
         if !self.is_off() {
             return Err(refused("is not switched off").help("stop it, then deploy again"));
@@ -171,7 +176,8 @@ impl Machine {
 
     /// Takes CDs off the machine.
     pub(super) fn without_cds(&self, file: &str) -> Option<Element> {
-        let removals: Vec<Element> = self.cds().filter(|cd| cd.file.as_deref() == Some(file)).map(Device::removal).collect();
+        let removals: Vec<Element> =
+            self.cds().filter(|cd| cd.file.as_deref() == Some(file)).map(Device::removal).collect();
         (!removals.is_empty()).then(|| self.changes().with_all(removals))
     }
 
@@ -185,7 +191,8 @@ impl Machine {
                     .leaf("useAutoDetect", false)
                     .leaf("exclusive", false);
                 // vcsim ends the connection where an edited device has no description.
-                let about = Element::typed("deviceInfo", "Description").leaf("label", "CD/DVD drive").leaf("summary", "");
+                let about =
+                    Element::typed("deviceInfo", "Description").leaf("label", "CD/DVD drive").leaf("summary", "");
                 let device = Element::typed("device", "VirtualCdrom").leaf("key", cd.key).with(about).with(backing);
                 change("edit", cd.placed(device.with(connectable(false))))
             })
@@ -229,7 +236,9 @@ impl Machine {
             devices.push(scsi_controller());
         }
         let right = |disk: &Device, unit: usize| {
-            disk.controller == Some(key) && disk.unit == Some(unit as i64) && disk.file.as_deref() == Some(&wanted.disks[unit])
+            disk.controller == Some(key)
+                && disk.unit == Some(unit as i64)
+                && disk.file.as_deref() == Some(&wanted.disks[unit])
         };
         for disk in self.disks().filter(|disk| !(0..2).any(|unit| right(disk, unit))) {
             devices.push(disk.removal());
@@ -290,7 +299,8 @@ impl Machine {
         if controller.is_none() {
             devices.push(change("add", Element::typed("device", SATA).leaf("key", NEW_SATA).leaf("busNumber", 0)));
         }
-        let taken = |unit: &i64| self.devices.iter().any(|device| device.controller == Some(key) && device.unit == Some(*unit));
+        let taken =
+            |unit: &i64| self.devices.iter().any(|device| device.controller == Some(key) && device.unit == Some(*unit));
         let unit = (0..30).find(|unit| !taken(unit)).unwrap_or(0);
         let backing = Element::typed("backing", "VirtualCdromIsoBackingInfo").leaf("fileName", file);
         let device = Element::typed("device", "VirtualCdrom")
@@ -362,7 +372,8 @@ pub(super) fn new_machine(name: &str, uuid: &str, places: &Places, wanted: &Want
 }
 
 fn scsi_controller() -> Element {
-    let device = Element::typed("device", SCSI).leaf("key", NEW_SCSI).leaf("busNumber", 0).leaf("sharedBus", "noSharing");
+    let device =
+        Element::typed("device", SCSI).leaf("key", NEW_SCSI).leaf("busNumber", 0).leaf("sharedBus", "noSharing");
     change("add", device)
 }
 
@@ -371,7 +382,10 @@ fn boot_options(secure_boot: bool) -> Element {
 }
 
 fn connectable(connected: bool) -> Element {
-    Element::new("connectable").leaf("startConnected", connected).leaf("allowGuestControl", true).leaf("connected", connected)
+    Element::new("connectable")
+        .leaf("startConnected", connected)
+        .leaf("allowGuestControl", true)
+        .leaf("connected", connected)
 }
 
 fn change(operation: &str, device: Element) -> Element {
@@ -443,7 +457,8 @@ mod tests {
     #[test]
     fn another_system_disk_takes_the_place_of_the_old_one_and_no_file_is_touched() {
         let mut machine = bare();
-        machine.extra = [(DEPLOYMENT, "d"), (DISK_IDS, "TRUE")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        machine.extra =
+            [(DEPLOYMENT, "d"), (DISK_IDS, "TRUE")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         machine.devices = devices(concat!(
             r#"<a xsi:type="ParaVirtualSCSIController"><key>1000</key><busNumber>0</busNumber></a>"#,
             r#"<a xsi:type="VirtualDisk"><key>2000</key><backing><fileName>[ds] mylab-disks/system-1.vmdk</fileName></backing><controllerKey>1000</controllerKey><unitNumber>0</unitNumber></a>"#,
@@ -461,7 +476,9 @@ mod tests {
 
     #[test]
     fn a_disk_below_snapshots_is_known_by_its_first_file() {
-        let found = devices(r#"<a xsi:type="VirtualDisk"><key>1</key><backing><fileName>[ds] m/state-000001.vmdk</fileName><parent><fileName>[ds] m/state.vmdk</fileName></parent></backing></a>"#);
+        let found = devices(
+            r#"<a xsi:type="VirtualDisk"><key>1</key><backing><fileName>[ds] m/state-000001.vmdk</fileName><parent><fileName>[ds] m/state.vmdk</fileName></parent></backing></a>"#,
+        );
         assert_eq!(found[0].file.as_deref(), Some("[ds] m/state.vmdk"));
         let machine = Machine { snapshots: true, ..bare() };
         assert!(machine.changeable().unwrap_err().message.contains("snapshots"));

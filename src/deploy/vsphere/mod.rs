@@ -29,7 +29,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::error::{DeployError, Kind, at};
-use super::record::{Generation, Record};
+use super::record::Record;
 use super::release::Release;
 use super::site::{Configuration, Observed, Site};
 use crate::profile;
@@ -69,7 +69,8 @@ impl Vsphere<'_> {
     pub fn open(&self) -> Result<Box<dyn Site>, DeployError> {
         let settings = self.settings;
         let pinned = settings.certificate.as_deref().map(str::parse).transpose();
-        let pinned = pinned.map_err(|error| DeployError::new(Kind::Settings, format!("deploy.vsphere.certificate: {error}")))?;
+        let pinned =
+            pinned.map_err(|error| DeployError::new(Kind::Settings, format!("deploy.vsphere.certificate: {error}")))?;
         let mut authorities: Vec<Vec<u8>> = self.authorities.iter().cloned().collect();
         if let Some(path) = &settings.authorities {
             authorities.push(std::fs::read(path).map_err(at("read", path))?);
@@ -141,7 +142,9 @@ impl VsphereSite {
     }
 
     fn needed(&self, record: &Record) -> Result<Moref, DeployError> {
-        let missing = || DeployError::new(Kind::Hypervisor, format!("the machine '{}' is not there", self.name)).help("deploy again");
+        let missing = || {
+            DeployError::new(Kind::Hypervisor, format!("the machine '{}' is not there", self.name)).help("deploy again")
+        };
         self.ours(record)?.ok_or_else(missing)
     }
 
@@ -150,9 +153,12 @@ impl VsphereSite {
     fn name_is_free(&self) -> Result<(), Failure> {
         match self.by_name(&self.name)? {
             None => Ok(()),
-            Some(_) => Err(DeployError::new(Kind::Refused, format!("there is a machine '{}' that this deployment did not make", self.name))
-                .help("rename or remove it, give the profile another name, or another deploy.vsphere.folder")
-                .into()),
+            Some(_) => Err(DeployError::new(
+                Kind::Refused,
+                format!("there is a machine '{}' that this deployment did not make", self.name),
+            )
+            .help("rename or remove it, give the profile another name, or another deploy.vsphere.folder")
+            .into()),
         }
     }
 
@@ -162,7 +168,10 @@ impl VsphereSite {
         let Some(of) = self.by_name(&self.name)? else { return Ok(()) };
         let path = self.store.path(file);
         match Machine::read(&self.session, &of)?.disks().any(|disk| disk.file.as_ref() == Some(&path)) {
-            true => Err(DeployError::new(Kind::Refused, format!("the machine '{}' is configured with {path}", self.name)).into()),
+            true => {
+                Err(DeployError::new(Kind::Refused, format!("the machine '{}' is configured with {path}", self.name))
+                    .into())
+            }
             false => Ok(()),
         }
     }
@@ -206,13 +215,6 @@ impl VsphereSite {
             }
             done => done,
         }
-    }
-
-    /// The addresses of the adapters, of the generation that is to run.
-    fn macs<'a>(&self, record: &'a Record) -> Option<(&'a str, &'a str)> {
-        let number = record.pending.map(|pending| pending.generation).or(record.current)?;
-        let machine = &record.generation(number)?.machine;
-        Some((&machine.uplink_mac, &machine.provisioning_mac))
     }
 }
 
@@ -277,9 +279,16 @@ impl Site for VsphereSite {
         Ok(observed)
     }
 
-    fn stage(&mut self, record: &Record, number: u32, release: &Release, progress: &dyn Progress) -> Result<String, DeployError> {
+    fn stage(
+        &mut self,
+        record: &Record,
+        number: u32,
+        release: &Release,
+        progress: &dyn Progress,
+    ) -> Result<String, DeployError> {
         let artifact = release.artifact("ova", ".ova").ok_or_else(|| {
-            DeployError::new(Kind::Settings, "the build has no OVA").help("add \"ova\" to outputs.formats and build again")
+            DeployError::new(Kind::Settings, "the build has no OVA")
+                .help("add \"ova\" to outputs.formats and build again")
         })?;
         let package = Package::open(&release.path(artifact), artifact.sha256)?;
         Ok(self.import_disk(record, number, &package, progress)?)
@@ -344,8 +353,11 @@ impl Site for VsphereSite {
             let now = Machine::read(&self.session, &of)?;
             let there = |file: &String| now.disks().any(|disk| disk.file.as_ref() == Some(file));
             if now.disks().count() != 2 || !wanted.disks.iter().all(there) {
-                return Err(DeployError::new(Kind::Hypervisor, "vSphere has accepted the configuration, and shows other disks")
-                    .help("deploy again; if it stays so, look at the machine's events in vSphere's client"));
+                return Err(DeployError::new(
+                    Kind::Hypervisor,
+                    "vSphere has accepted the configuration, and shows other disks",
+                )
+                .help("deploy again; if it stays so, look at the machine's events in vSphere's client"));
             }
         }
         Ok(())
@@ -363,13 +375,15 @@ impl Site for VsphereSite {
     }
 
     fn address(&self, record: &Record) -> Result<Option<IpAddr>, DeployError> {
-        let machine = self.needed(record)?;
-        let Some((uplink, provisioning)) = self.macs(record) else { return Ok(None) };
-        Ok(self.guest_address(&machine, uplink, provisioning)?)
+        let of = self.needed(record)?;
+        // Of the generation that the machine has now: another one may have other addresses.
+        let configured = self.configured(&Machine::read(&self.session, &of)?);
+        let Some(generation) = configured.and_then(|number| record.generation(number)) else { return Ok(None) };
+        let macs = &generation.machine;
+        Ok(self.guest_address(&of, &macs.uplink_mac, &macs.provisioning_mac)?)
     }
 
-    fn remove_generation(&mut self, record: &Record, generation: &Generation) -> Result<(), DeployError> {
-        let number = generation.number;
+    fn remove_generation(&mut self, record: &Record, number: u32) -> Result<(), DeployError> {
         if let Some(machine) = self.machine(record)?
             && self.configured(&machine) == Some(number)
         {
@@ -413,7 +427,8 @@ impl Site for VsphereSite {
 
     fn remove_state(&mut self, record: &Record) -> Result<(), DeployError> {
         if self.ours(record)?.is_some() {
-            return Err(DeployError::new(Kind::Refused, format!("the machine '{}' is still there", self.name)).help("remove it first"));
+            return Err(DeployError::new(Kind::Refused, format!("the machine '{}' is still there", self.name))
+                .help("remove it first"));
         }
         self.unused(STATE)?;
         if self.store.list()?.iter().any(|file| file == STATE) {

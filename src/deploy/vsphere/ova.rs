@@ -46,18 +46,22 @@ impl Package {
             let name = entry.path().map_err(at("read", path))?.to_string_lossy().into_owned();
             let (size, begin) = (entry.size(), entry.raw_file_position());
             match name.rsplit('.').next() {
-                Some("ovf") if descriptor.is_none() => descriptor = Some((name, text(&mut entry, size).map_err(at("read", path))?)),
+                Some("ovf") if descriptor.is_none() => {
+                    descriptor = Some((name, text(&mut entry, size).map_err(at("read", path))?))
+                }
                 Some("mf") if manifest.is_none() => manifest = Some(text(&mut entry, size).map_err(at("read", path))?),
                 Some("vmdk") if disk.is_none() => disk = Some((name, begin, size)),
                 Some("vmdk") => return Err(wrong("it has more than one disk")),
                 _ => {}
             }
         }
-        let (Some((descriptor_name, descriptor)), Some(manifest), Some((disk, begin, length))) = (descriptor, manifest, disk)
+        let (Some((descriptor_name, descriptor)), Some(manifest), Some((disk, begin, length))) =
+            (descriptor, manifest, disk)
         else {
             return Err(wrong("a descriptor, a manifest or a disk is missing in it"));
         };
-        let (Some(of_descriptor), Some(of_disk)) = (digest_of(&manifest, &descriptor_name), digest_of(&manifest, &disk))
+        let (Some(of_descriptor), Some(of_disk)) =
+            (digest_of(&manifest, &descriptor_name), digest_of(&manifest, &disk))
         else {
             return Err(wrong("its manifest lacks the digest of the descriptor or of the disk"));
         };
@@ -101,7 +105,10 @@ impl Read for Disk {
             && let Some(hasher) = self.hasher.take()
             && hasher.finish() != self.expected
         {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the disk in the OVA has another digest than its manifest says"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the disk in the OVA has another digest than its manifest says",
+            ));
         }
         Ok(count)
     }

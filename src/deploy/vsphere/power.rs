@@ -19,7 +19,9 @@ const CD_QUESTION: &str = "cdromdisconnect";
 impl VsphereSite {
     pub(super) fn power_of(&self, machine: &Moref) -> Result<String, Failure> {
         let power = self.session.properties(machine, &["runtime.powerState"])?.remove("runtime.powerState");
-        power.map(|power| power.text.trim().to_owned()).ok_or_else(|| Failure::nonsense("a machine without power state"))
+        power
+            .map(|power| power.text.trim().to_owned())
+            .ok_or_else(|| Failure::nonsense("a machine without power state"))
     }
 
     pub(super) fn power_on(&self, machine: &Moref) -> Result<(), Failure> {
@@ -85,7 +87,12 @@ impl VsphereSite {
     }
 
     /// The guest's address on the adapter with a MAC, as its tools tell it.
-    pub(super) fn guest_address(&self, machine: &Moref, uplink: &str, provisioning: &str) -> Result<Option<IpAddr>, Failure> {
+    pub(super) fn guest_address(
+        &self,
+        machine: &Moref,
+        uplink: &str,
+        provisioning: &str,
+    ) -> Result<Option<IpAddr>, Failure> {
         let seen = self.session.properties(machine, &["runtime.powerState", "guest.ipAddress", "guest.net"])?;
         if seen.get("runtime.powerState").is_some_and(|power| power.text.trim() != "poweredOn") {
             let error = DeployError::new(Kind::Unhealthy, format!("the machine '{}' has stopped", self.name));
@@ -100,13 +107,20 @@ impl VsphereSite {
 /// is the provisioning side's.
 fn choose(adapters: &[Element], primary: Option<&str>, uplink: &str, provisioning: &str) -> Option<IpAddr> {
     let of = |mac: &str| -> Vec<IpAddr> {
-        let mine = adapters.iter().filter(|adapter| adapter.text_of("macAddress").is_some_and(|seen| seen.eq_ignore_ascii_case(mac)));
-        mine.flat_map(|adapter| adapter.all("ipAddress")).filter_map(|address| address.text.trim().parse().ok()).filter(usable).collect()
+        let mine = adapters
+            .iter()
+            .filter(|adapter| adapter.text_of("macAddress").is_some_and(|seen| seen.eq_ignore_ascii_case(mac)));
+        mine.flat_map(|adapter| adapter.all("ipAddress"))
+            .filter_map(|address| address.text.trim().parse().ok())
+            .filter(usable)
+            .collect()
     };
     let mut mine = of(uplink);
     if mine.is_empty() {
         let others = of(provisioning);
-        mine.extend(primary.and_then(|address| address.parse().ok()).filter(usable).filter(|address| !others.contains(address)));
+        mine.extend(
+            primary.and_then(|address| address.parse().ok()).filter(usable).filter(|address| !others.contains(address)),
+        );
     }
     mine.iter().find(|address| address.is_ipv4()).or(mine.first()).copied()
 }
@@ -123,12 +137,16 @@ mod tests {
     use super::*;
 
     fn adapter(mac: &str, addresses: &[&str]) -> Element {
-        addresses.iter().fold(Element::new("GuestNicInfo").leaf("macAddress", mac), |adapter, address| adapter.leaf("ipAddress", address))
+        addresses.iter().fold(Element::new("GuestNicInfo").leaf("macAddress", mac), |adapter, address| {
+            adapter.leaf("ipAddress", address)
+        })
     }
 
     #[test]
     fn the_address_of_the_uplink() {
-        let choose = |adapters: &[Element], primary| choose(adapters, primary, "00:50:56:00:00:01", "00:50:56:00:00:02").map(|ip| ip.to_string());
+        let choose = |adapters: &[Element], primary| {
+            choose(adapters, primary, "00:50:56:00:00:01", "00:50:56:00:00:02").map(|ip| ip.to_string())
+        };
         let nodes = adapter("00:50:56:00:00:02", &["10.9.0.1"]);
         let lan = adapter("00:50:56:00:00:01", &["fe80::1", "2001:db8::5", "192.0.2.7"]);
         assert_eq!(choose(&[nodes.clone(), lan], Some("10.9.0.1")).as_deref(), Some("192.0.2.7"));

@@ -265,7 +265,10 @@ impl Services {
     fn read(answer: &Element) -> Result<Self, Failure> {
         let content = answer.child("returnval").ok_or_else(|| Failure::nonsense("no service content"))?;
         let service = |name: &str| {
-            content.child(name).and_then(Moref::of).ok_or_else(|| Failure::nonsense(format!("a service without {name}")))
+            content
+                .child(name)
+                .and_then(Moref::of)
+                .ok_or_else(|| Failure::nonsense(format!("a service without {name}")))
         };
         let about = content.child("about");
         let title = about.and_then(|about| about.text_of("fullName")).unwrap_or("vSphere");
@@ -285,7 +288,10 @@ impl Services {
 
 /// The `returnval` that refers to an object.
 pub(super) fn reference(answer: &Element) -> Result<Moref, Failure> {
-    answer.child("returnval").and_then(Moref::of).ok_or_else(|| Failure::nonsense(format!("{} without a value", said(&answer.name))))
+    answer
+        .child("returnval")
+        .and_then(Moref::of)
+        .ok_or_else(|| Failure::nonsense(format!("{} without a value", said(&answer.name))))
 }
 
 fn host_of(url: &Url) -> String {
@@ -343,7 +349,10 @@ pub(super) fn bounded(response: Response, longest: usize, host: &str) -> Result<
             Err(DeployError::new(Kind::Hypervisor, format!("{host} answers with more than {longest} bytes")))
         }
         Ok(_) => Ok(bytes),
-        Err(error) => Err(DeployError::new(Kind::Unreachable, format!("{host} broke off its answer: {}", said(&error.to_string())))
-            .help("deploy again: what was begun is taken up")),
+        Err(error) => Err(DeployError::new(
+            Kind::Unreachable,
+            format!("{host} broke off its answer: {}", said(&error.to_string())),
+        )
+        .help("deploy again: what was begun is taken up")),
     }
 }

@@ -105,7 +105,10 @@ impl From<Fault> for DeployError {
 /// A text of the server for a message of ours.
 pub(super) fn said(text: &str) -> String {
     const LONGEST: usize = 300;
-    let words: Vec<&str> = text.split(|letter: char| letter.is_control() || letter.is_whitespace()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = text
+        .split(|letter: char| letter.is_control() || letter.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .collect();
     let text = words.join(" ");
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}...", &text[..at]),
@@ -126,7 +129,9 @@ pub(super) fn envelope(call: &Element) -> String {
 
 /// The request that logs in, in a buffer that is large enough from its beginning: nothing of it is left elsewhere in memory.
 pub(super) fn login(manager: &Moref, user: &str, password: &str) -> secrecy::zeroize::Zeroizing<String> {
-    let mut text = secrecy::zeroize::Zeroizing::new(String::with_capacity(1024 + 6 * (user.len() + password.len() + manager.value.len())));
+    let mut text = secrecy::zeroize::Zeroizing::new(String::with_capacity(
+        1024 + 6 * (user.len() + password.len() + manager.value.len()),
+    ));
     text.push_str(HEAD);
     text.push_str("<Login xmlns=\"urn:vim25\">");
     manager.element("_this").write(&mut text);
@@ -180,8 +185,6 @@ pub(super) fn localized(element: &Element, method: &str) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use crate::vocab::Remedy as _;
-
     use super::*;
 
     #[test]
@@ -191,7 +194,9 @@ mod tests {
     }
 
     fn faulty(name: &str, message: &str) -> String {
-        format!("{HEAD}<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{message}</faultstring><detail><{name}Fault xmlns=\"urn:vim25\" xsi:type=\"{name}\"/></detail></soapenv:Fault>{TAIL}")
+        format!(
+            "{HEAD}<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{message}</faultstring><detail><{name}Fault xmlns=\"urn:vim25\" xsi:type=\"{name}\"/></detail></soapenv:Fault>{TAIL}"
+        )
     }
 
     #[test]
@@ -202,7 +207,7 @@ mod tests {
         assert_eq!(kind("RestrictedVersion"), Kind::Refused);
         assert_eq!(kind("HostConfigFault"), Kind::Hypervisor);
         let error = DeployError::from(answer(&faulty("InvalidLogin", "Login failure"), "Login").unwrap_err());
-        insta::assert_snapshot!(format!("{error}; {}", error.help().unwrap()), @"vSphere refuses the user or the password (Login failure); see deploy.vsphere.credentials: USER:PASSWORD; the user often has a domain, as in administrator@vsphere.local");
+        insta::assert_snapshot!(format!("{error}; {}", error.help.as_deref().unwrap()), @"vSphere refuses the user or the password (Login failure); see deploy.vsphere.credentials: USER:PASSWORD; the user often has a domain, as in administrator@vsphere.local");
     }
 
     #[test]

@@ -30,7 +30,8 @@ impl VsphereSite {
             self.store.delete_disk(&system_disk(number))?;
         }
         let marks = [(DEPLOYMENT, record.deployment.clone()), (CARRIER, number.to_string())];
-        let carrier = lease::import(&self.session, &self.places, package, &self.carrier_name(number), &marks, progress)?;
+        let carrier =
+            lease::import(&self.session, &self.places, package, &self.carrier_name(number), &marks, progress)?;
         let machine = Machine::read(&self.session, &carrier)?;
         let files: Vec<String> = machine.disks().filter_map(|disk| disk.file.clone()).collect();
         let [file] = files.as_slice() else {
@@ -59,14 +60,20 @@ impl VsphereSite {
         let key = |key: &str| machine.extra.get(key).map(String::as_str);
         let ours = key(DEPLOYMENT) == Some(&record.deployment) && key(CARRIER) == Some(&number.to_string());
         if !ours || !machine.is_off() {
-            let error = DeployError::new(Kind::Refused, format!("there is a machine '{name}' that this deployment did not make, or that runs"));
+            let error = DeployError::new(
+                Kind::Refused,
+                format!("there is a machine '{name}' that this deployment did not make, or that runs"),
+            );
             return Err(error.help("rename or remove it: a new system disk is imported under that name").into());
         }
         // The state disk, and every disk that is in its place, is somebody else's: never a carrier's.
         if machine.disks().any(|disk| disk.file.as_ref().is_some_and(|file| file.starts_with(&self.store.path("")))) {
-            return Err(DeployError::new(Kind::Refused, format!("the machine '{name}' has a disk of the deployment's own directory"))
-                .help("remove that disk from it, keeping its file, then deploy again")
-                .into());
+            return Err(DeployError::new(
+                Kind::Refused,
+                format!("the machine '{name}' has a disk of the deployment's own directory"),
+            )
+            .help("remove that disk from it, keeping its file, then deploy again")
+            .into());
         }
         self.session.task(&of.call("Destroy_Task"))?;
         // A disk that was detached and not yet moved is not the machine's any more, and stays in its directory.

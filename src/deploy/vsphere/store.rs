@@ -88,7 +88,9 @@ impl Store {
         let specification = Element::new("searchSpec").leaf("matchPattern", "*");
         let call = self.browser.call("SearchDatastore_Task").leaf("datastorePath", self.whole()).with(specification);
         match self.session.task(&call) {
-            Ok(Some(found)) => Ok(found.all("file").filter_map(|file| file.text_of("path").map(str::to_owned)).collect()),
+            Ok(Some(found)) => {
+                Ok(found.all("file").filter_map(|file| file.text_of("path").map(str::to_owned)).collect())
+            }
             Ok(None) => Ok(Vec::new()),
             Err(failure) if failure.is(&["FileNotFound"]) => Ok(Vec::new()),
             Err(failure) => Err(failure),
@@ -171,7 +173,12 @@ impl Store {
         Ok(url)
     }
 
-    fn send(&self, method: Method, file: &str, body: Option<(Body, u64)>) -> Result<reqwest::blocking::Response, DeployError> {
+    fn send(
+        &self,
+        method: Method,
+        file: &str,
+        body: Option<(Body, u64)>,
+    ) -> Result<reqwest::blocking::Response, DeployError> {
         let mut request = self.session.request(method, self.url(file)?)?.timeout(TRANSFER);
         if let Some((body, length)) = body {
             request = request.header(CONTENT_LENGTH, length).body(body);

@@ -66,8 +66,11 @@ impl Trust {
         }
         for pem in &self.authorities {
             all.extend(Certificate::from_pem_bundle(pem).map_err(|error| {
-                DeployError::new(Kind::Settings, format!("the certificate authorities cannot be read: {}", root_cause(&error)))
-                    .help("deploy.vsphere.authorities names a file of certificates in PEM")
+                DeployError::new(
+                    Kind::Settings,
+                    format!("the certificate authorities cannot be read: {}", root_cause(&error)),
+                )
+                .help("deploy.vsphere.authorities names a file of certificates in PEM")
             })?);
         }
         builder().tls_certs_only(all).build().map_err(|error| unusable(&error))

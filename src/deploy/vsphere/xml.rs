@@ -207,7 +207,8 @@ fn element(start: &BytesStart<'_>, open: &[Open]) -> Result<Open, String> {
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|error| error.to_string())?;
-        let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|error| error.to_string())?.into_owned();
+        let value =
+            attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|error| error.to_string())?.into_owned();
         let key = attribute.key.as_ref().to_string();
         match key.split_once(':') {
             Some(("xmlns", prefix)) => prefixes.push((prefix.to_owned(), value)),
@@ -247,7 +248,10 @@ mod tests {
         let text = r#"<a xmlns:x="http://www.w3.org/2001/XMLSchema-instance" xmlns:s="http://www.w3.org/2001/XMLSchema"><v x:type="ManagedObjectReference" type="VirtualMachine">vm-90</v><n x:type="s:int">7</n><o y:type="lost"/></a>"#;
         let root = parse(text).unwrap();
         let value = root.child("v").unwrap();
-        assert_eq!((value.kind.as_deref(), value.object.as_deref()), (Some("ManagedObjectReference"), Some("VirtualMachine")));
+        assert_eq!(
+            (value.kind.as_deref(), value.object.as_deref()),
+            (Some("ManagedObjectReference"), Some("VirtualMachine"))
+        );
         assert_eq!(root.child("n").unwrap().kind.as_deref(), Some("xsd:int"));
         assert_eq!(root.child("o").unwrap().kind, None);
         let mut out = String::new();
