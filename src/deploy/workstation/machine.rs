@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::error::{DeployError, Kind, at};
-use super::super::record::{Generation, Record};
+use super::super::record::Record;
 use super::super::release::Release;
 use super::super::site::{Configuration, Observed, Site};
 use super::configuration::{SEED_DEVICE, Wanted, compose, state_disk, system_disk, without_seed};
@@ -293,8 +293,7 @@ impl Site for Machine {
         self.control.address(&self.layout.vmx(), self.uplink_mac(record))
     }
 
-    fn remove_generation(&mut self, _: &Record, generation: &Generation) -> Result<(), DeployError> {
-        let number = generation.number;
+    fn remove_generation(&mut self, _: &Record, number: u32) -> Result<(), DeployError> {
         let directory = self.layout.generation(number);
         if let Some(vmx) = self.vmx()?
             && self.check_ours(&vmx)? == number
