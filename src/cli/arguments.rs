@@ -80,6 +80,12 @@ pub(super) enum Command {
         #[command(flatten)]
         machine: Machine,
     },
+    /// Build if needed, then create or upgrade the virtual machine and wait until it is healthy; otherwise go back.
+    Deploy(Box<super::deploy::Deploy>),
+    /// List the generations of a deployment.
+    Generations(super::deploy::Generations),
+    /// Stop and remove the virtual machine; the state disk is kept unless it is named.
+    Destroy(super::deploy::Destroy),
     /// Write a node's seed as an ISO image: the second CD of a machine that boots the stock Ubuntu ISO from the first.
     Cidata {
         profile: PathBuf,

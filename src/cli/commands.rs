@@ -11,8 +11,9 @@ use clap::{CommandFactory, Parser};
 
 use super::arguments::{Arguments, Color, Command, Lint, Machine, Out, Place};
 use super::exit::Exit;
-use super::{check, cidata, import, lint, node, progress};
+use super::{check, cidata, deploy, import, lint, node, progress};
 use crate::build::{self, Build, BuildError, Built};
+use crate::deploy::DeployError;
 use crate::deploy::qemu::{self, RunError, RunOptions};
 use crate::fetch::{HostApt, Network, Store};
 use crate::profile;
@@ -26,6 +27,7 @@ pub(super) enum Failure {
     Build(BuildError),
     Run(RunError),
     Cidata(cidata::Failure),
+    Deploy(DeployError),
     /// Something of the process's own surroundings: what, and why.
     Surroundings(String, io::Error),
     /// Already printed.
@@ -62,6 +64,7 @@ pub fn run() -> ExitCode {
 fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
     let progress = progress::reporter(arguments.json);
     let progress = progress.as_ref();
+    let json = arguments.json;
     match &arguments.command {
         Command::Init { name } => init(name),
         Command::Check { profile } => check::check(profile, arguments.json, color),
@@ -92,6 +95,9 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
             let built = build_of(profile, place, Some(out), progress)?.run()?;
             Ok(qemu::run(&built.directory, &run_options(machine))?)
         }
+        Command::Deploy(arguments) => deploy::deploy(arguments, json, progress),
+        Command::Generations(arguments) => deploy::generations(arguments, json, progress),
+        Command::Destroy(arguments) => deploy::destroy(arguments, json, progress),
         Command::Cidata { profile, node, output } => {
             let path = cidata::cidata(profile, node, output.as_deref()).map_err(Failure::Cidata)?;
             path.map_or(Ok(()), |path| print(&format!("{}\n", path.display())))
@@ -175,7 +181,7 @@ fn run_options(machine: &Machine) -> RunOptions {
     }
 }
 
-fn build_of<'a>(
+pub(super) fn build_of<'a>(
     profile: &Path,
     place: &Place,
     out: Option<&Out>,
@@ -208,7 +214,7 @@ fn build_of<'a>(
 }
 
 /// The host's own certificate authorities, where it keeps them in one file.
-fn authorities() -> Option<Vec<u8>> {
+pub(super) fn authorities() -> Option<Vec<u8>> {
     let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
     bundles.iter().find_map(|path| std::fs::read(path).ok())
 }
@@ -225,13 +231,15 @@ pub(super) fn store_path(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(store) = named {
         return Ok(store.to_owned());
     }
+    user_directory("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("provbuild")).ok_or_else(|| {
+        Failure::Surroundings("find a place for the store".into(), io::Error::other("HOME is not set; use --store"))
+    })
+}
+
+/// A directory of the user's, by the XDG base directory specification.
+pub(super) fn user_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .map(|cache| cache.join("provbuild"))
-        .ok_or_else(|| {
-            Failure::Surroundings("find a place for the store".into(), io::Error::other("HOME is not set; use --store"))
-        })
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
 }
 
 /// Writes data to stdout. A reader that went away is not an error.
@@ -258,6 +266,7 @@ fn report(failure: &Failure, color: bool) -> Exit {
         Failure::Build(error) => (error.to_string(), error.help(), Exit::from(error)),
         Failure::Run(error) => (error.to_string(), error.help(), Exit::from(error)),
         Failure::Cidata(error) => (error.to_string(), error.help(), error.exit()),
+        Failure::Deploy(error) => (error.to_string(), error.help(), Exit::from(error.kind)),
         Failure::Reported(exit) => return *exit,
         Failure::Surroundings(what, error) => (format!("cannot {what}: {error}"), None, Exit::Io),
     };

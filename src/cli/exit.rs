@@ -22,6 +22,7 @@ pub(super) const TABLE: &str = "Exit codes:
   13  a BMC or the appliance cannot or will not do it
   14  a BMC accepted it, and reading back shows something else
   15  an installation failed, or could not be followed to its end
+  16  what was deployed did not become healthy
  130  interrupted: something was left out, or left in the middle";
 
 /// A failure's exit code.
@@ -43,6 +44,7 @@ pub(super) enum Exit {
     Refused = 13,
     NotApplied = 14,
     Installation = 15,
+    Unhealthy = 16,
     Interrupted = 130,
 }
 

@@ -6,6 +6,7 @@ mod arguments;
 mod check;
 mod cidata;
 mod commands;
+mod deploy;
 mod exit;
 mod import;
 mod lint;

@@ -22,8 +22,6 @@ pub enum Kind {
     Refused,
     /// The machine runs, and is not healthy. What became of it is in the message.
     Unhealthy,
-    /// A signal; the next deployment goes on.
-    Interrupted,
 }
 
 /// One failure: what failed and on what; `help` says what to do.
@@ -67,4 +65,3 @@ impl Remedy for DeployError {
 pub(super) fn at<'a>(what: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> DeployError + use<'a> {
     move |error| DeployError::io(what, path, &error)
 }
-

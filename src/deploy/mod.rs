@@ -17,14 +17,17 @@ mod plan;
 pub mod qemu;
 mod record;
 mod release;
-mod seed;
+pub mod seed;
 mod site;
+#[cfg(test)]
+mod tests;
 pub mod vsphere;
 pub mod workstation;
 
-
+pub use engine::{Clock, Deployment, MakeSeed, Outcome, Terms};
 pub use error::{DeployError, Kind};
-
-pub use record::{Fate, Generation, Record, StateDisk};
+pub use health::{Answer, Health, Healthz};
+pub use plan::{Plan, Step};
+pub use record::{Fate, Generation, Pending, Record, StateDisk};
 pub use release::Release;
 pub use site::{Configuration, Observed, Site};

@@ -8,7 +8,8 @@
 //!   "state": "in-use",            // none, made (empty, to be formatted at the first boot), in-use
 //!   "current": 3,                 // the last generation that was healthy
 //!   "pending": { "generation": 4, "from": 3 },
-//!   "certificate": "SHA256:...",  // of the management page, as it was first seen
+//!   "page-key": "SHA256:...",     // of the management page's public key, as it was first seen
+//!   "next": 5,                    // number of the next generation
 //!   "generations": [ { "number": 3, ... } ]
 //! }
 //! ```
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::manifest;
 use crate::vocab::{Digest, Epoch};
 
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -32,8 +33,10 @@ pub struct Record {
     /// The last generation that was healthy.
     pub current: Option<u32>,
     pub pending: Option<Pending>,
-    /// Fingerprint of the management page's certificate; `None` until it was seen.
-    pub certificate: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo of the management page's certificate, which outlives the certificate; `None` until it was seen.
+    pub page_key: Option<String>,
+    /// Number of the next generation: numbers are never used again.
+    pub next: u32,
     /// By number, ascending.
     pub generations: Vec<Generation>,
 }
@@ -81,6 +84,8 @@ pub enum Fate {
     Untried,
     /// It was healthy when it was deployed.
     Healthy,
+    /// It was healthy, and somebody went back to an earlier one.
+    Withdrawn,
     /// It did not become healthy: why.
     Unhealthy(String),
 }
@@ -94,7 +99,8 @@ impl Record {
             state: StateDisk::None,
             current: None,
             pending: None,
-            certificate: None,
+            page_key: None,
+            next: 1,
             generations: Vec::new(),
         }
     }
@@ -105,11 +111,6 @@ impl Record {
 
     pub(super) fn generation_mut(&mut self, number: u32) -> Option<&mut Generation> {
         self.generations.iter_mut().find(|generation| generation.number == number)
-    }
-
-    /// The number of a generation that is yet to come.
-    pub(super) fn next(&self) -> u32 {
-        self.generations.last().map_or(1, |last| last.number + 1)
     }
 
     /// The file's text: JSON, two spaces, one newline at the end.

@@ -20,7 +20,9 @@ impl Release {
     pub fn new(directory: &Path, manifest: Manifest, settings: &str) -> Self {
         let machine = serde_json::to_string(&manifest.machine).expect("a machine has only string keys");
         let mut text = format!("{}\n{machine}\n{settings}\n", manifest.image_digest);
-        for artifact in manifest.artifacts.iter().filter(|artifact| matches!(artifact.kind.as_str(), "ova" | "vmdk" | "vmx")) {
+        for artifact in
+            manifest.artifacts.iter().filter(|artifact| matches!(artifact.kind.as_str(), "ova" | "vmdk" | "vmx"))
+        {
             text += &format!("{} {}\n", artifact.file, artifact.sha256);
         }
         Release { directory: directory.to_owned(), id: Digest::of(text.as_bytes()), manifest }

@@ -57,7 +57,13 @@ pub trait Site {
     fn observe(&self, record: Option<&Record>) -> Result<Observed, DeployError>;
 
     /// Puts the system disk of a build in its place, verified; gives what [`Generation::disk`] is to say of it.
-    fn stage(&mut self, record: &Record, number: u32, release: &Release, progress: &dyn Progress) -> Result<String, DeployError>;
+    fn stage(
+        &mut self,
+        record: &Record,
+        number: u32,
+        release: &Release,
+        progress: &dyn Progress,
+    ) -> Result<String, DeployError>;
 
     /// Makes an empty state disk where there is none. One that is there stays as it is.
     fn make_state(&mut self, record: &Record, size: ByteSize) -> Result<(), DeployError>;
@@ -83,8 +89,8 @@ pub trait Site {
     /// The machine has stopped, or the target cannot be asked.
     fn address(&self, record: &Record) -> Result<Option<IpAddr>, DeployError>;
 
-    /// Removes the system disk of a generation that the machine is not configured with.
-    fn remove_generation(&mut self, record: &Record, generation: &Generation) -> Result<(), DeployError>;
+    /// Removes the system disk of a generation that the machine is not configured with; also one that the record does not know, as a crash may leave it.
+    fn remove_generation(&mut self, record: &Record, number: u32) -> Result<(), DeployError>;
 
     /// Removes the stopped machine, every system disk and the seed medium; the state disk and the record stay.
     fn remove_machine(&mut self, record: &Record) -> Result<(), DeployError>;

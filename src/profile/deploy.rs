@@ -237,15 +237,10 @@ fn service(cx: &mut Decoding, section: &Section<'_>, schemes: &[&str]) -> Option
     Some(url.value)
 }
 
-fn needs(
-    cx: &mut Decoding,
-    section: &Section<'_>,
-    outputs: &BTreeSet<OutputFormat>,
-    format: OutputFormat,
-    name: &str,
-) {
+fn needs(cx: &mut Decoding, section: &Section<'_>, outputs: &BTreeSet<OutputFormat>, format: OutputFormat, name: &str) {
     if !outputs.contains(&format) && !cx.partial {
-        let fault = Fault::at(section.span, format!("this target is deployed from the output \"{name}\", which is not built"));
+        let fault =
+            Fault::at(section.span, format!("this target is deployed from the output \"{name}\", which is not built"));
         cx.fault(fault.help(format!("add \"{name}\" to outputs.formats")));
     }
 }
@@ -264,7 +259,8 @@ impl Word for Link {
                 Some(number) if text == format!("vmnet{number}") => Link::Named(text.to_owned()),
                 _ => {
                     let message = format!("'{}' is not a network of VMware Workstation", text.escape_debug());
-                    return Err(Complaint::new(message).help("write \"nat\", \"bridged\", \"hostonly\" or a name such as \"vmnet2\""));
+                    return Err(Complaint::new(message)
+                        .help("write \"nat\", \"bridged\", \"hostonly\" or a name such as \"vmnet2\""));
                 }
             },
         })
@@ -283,8 +279,9 @@ impl Word for CertificateDigest {
         let digits = text.strip_prefix("SHA256:").map(|digits| digits.replace(':', "").to_ascii_lowercase());
         match digits.filter(|digits| digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit())) {
             Some(digits) => Ok(CertificateDigest(format!("SHA256:{digits}"))),
-            None => Err(Complaint::new(format!("'{}' is not a fingerprint", text.escape_debug()))
-                .help("write SHA256: and 64 hexadecimal digits; `openssl x509 -noout -fingerprint -sha256` prints them")),
+            None => Err(Complaint::new(format!("'{}' is not a fingerprint", text.escape_debug())).help(
+                "write SHA256: and 64 hexadecimal digits; `openssl x509 -noout -fingerprint -sha256` prints them",
+            )),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One fault at a time: its whole message, as people see it. Snapshots are `snapshots/*fault_NAME.snap`.
 
 use super::tests::load_texts;
+use super::{Controller, Deploy, Link};
 
 const HEAD: &str = r#"[appliance]
 name = "mylab"
@@ -415,6 +416,57 @@ fn the_control_is_read() {
     let expected = netboot::Control { arming: 90, silence: 300, first_boot: 7200, webhooks };
     assert_eq!(read(&profile(NETWORK, lines)), expected);
     assert_eq!(read(&profile(NETWORK, "")), netboot::Control::default());
+}
+
+#[test]
+fn faults_of_the_deployment() {
+    let vsphere = "[deploy.vsphere]\ncredentials = \"env:V\"\ndatastore = \"d\"\n\
+                   networks = { uplink = \"a\", provisioning = \"b\" }\n";
+    let cases = [
+        ("deploy_unknown_target", "[deploy.esx]\n".to_owned()),
+        ("deploy_state_disk_too_small", "[deploy]\nstate-disk = \"100MiB\"\n".to_owned()),
+        ("deploy_link_misspelt", "[deploy.workstation]\nnetworks.uplink = \"NAT\"\n".to_owned()),
+        ("deploy_link_without_number", "[deploy.workstation]\nnetworks.uplink = \"vmnet\"\n".to_owned()),
+        ("deploy_link_with_a_zero", "[deploy.workstation]\nnetworks.uplink = \"vmnet02\"\n".to_owned()),
+        ("deploy_controller_unknown", "[deploy.workstation]\ncontroller = \"lsilogic\"\n".to_owned()),
+        ("deploy_rest_without_credentials", "[deploy.workstation.rest]\nurl = \"http://127.0.0.1:8697\"\n".to_owned()),
+        (
+            "deploy_without_its_output",
+            "[outputs]\nformats = { replace = [\"qcow2\"] }\n[deploy.workstation]\n".to_owned(),
+        ),
+        (
+            "deploy_vsphere_without_datastore",
+            format!("{vsphere}url = \"https://vc.example\"\n").replace("datastore = \"d\"\n", ""),
+        ),
+        ("deploy_vsphere_in_clear", format!("{vsphere}url = \"http://vc.example\"\n")),
+        ("deploy_vsphere_with_user", format!("{vsphere}url = \"https://me@vc.example\"\n")),
+        (
+            "deploy_vsphere_fingerprint",
+            format!("{vsphere}url = \"https://vc.example\"\ncertificate = \"SHA1:00:11\"\n"),
+        ),
+        ("deploy_password_in_place_of_a_reference", "[deploy]\nwebhook-key = \"hunter2\"\n".to_owned()),
+    ];
+    for (name, lines) in cases {
+        one(name, &profile(NETWORK, &lines), "");
+    }
+}
+
+#[test]
+fn the_deployment_is_read_and_no_part_of_what_is_built() {
+    let read = |text: &str| load_texts(&[("profile.toml", text)]).unwrap_or_else(|faults| panic!("{faults}"));
+    let lines = "[deploy]\nkeep = 5\nhealth-timeout = \"90s\"\nstate-disk = \"8GiB\"\n\
+                 [deploy.workstation]\nnetworks = { uplink = \"bridged\", provisioning = \"vmnet2\" }\n";
+    let (without, with) = (read(&profile(NETWORK, "")), read(&profile(NETWORK, lines)));
+    assert_eq!(without.profile.deploy, Deploy::default());
+    assert_eq!(with.digest, without.digest);
+    let deploy = with.profile.deploy;
+    assert_eq!(
+        (deploy.keep, deploy.health_timeout.as_secs(), deploy.state_disk),
+        (5, 90, crate::vocab::ByteSize::gib(8))
+    );
+    let workstation = deploy.workstation.unwrap();
+    assert_eq!((workstation.uplink, workstation.provisioning), (Link::Bridged, Link::Named("vmnet2".to_owned())));
+    assert_eq!(workstation.controller, Controller::Pvscsi);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
 pub use super::deploy::{Controller, Deploy, Link, Rest, Vsphere, Workstation};
+use crate::vocab::{ByteSize, Digest, ImagePath, Mode};
 pub use netboot::{BiosSettings, Control, Hostname, Inventory};
 
 /// Everything that a build is told.

@@ -212,6 +212,13 @@ mod tests {
 
     /// Every branch of the decoder is taken by these.
     const COMPLETE: &str = r#"
+        [deploy.workstation]
+        rest = { url = "http://127.0.0.1:8697", credentials = "env:VMREST" }
+        [deploy.vsphere]
+        url = "https://vcenter.example"
+        credentials = "env:VCENTER"
+        datastore = "fast"
+        networks = { uplink = "site", provisioning = "lab" }
         [appliance]
         name = "all"
         [appliance.users.ops]

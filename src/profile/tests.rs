@@ -84,7 +84,7 @@ fn a_small_profile_has_all_defaults() {
 #[test]
 fn the_digest_follows_the_meaning_not_the_text() {
     let one = sound(&[("p.toml", SMALL)]).digest;
-    let respelled = SMALL.replace("[appliance]", "# a remark\n[appliance]\nmemory = \"2048MiB\"");
+    let respelled = SMALL.replace("[appliance]", "# a remark\n[appliance]\nmemory = \"4096MiB\"");
     assert_eq!(sound(&[("p.toml", &respelled)]).digest, one);
     let other = SMALL.replace("[appliance]", "[appliance]\ncpus = 3");
     assert_ne!(sound(&[("p.toml", &other)]).digest, one);

@@ -54,5 +54,5 @@ pub use sensors::{Sensor, Sensors};
 pub use status::Status;
 pub use step::{Step, Steps};
 pub use sum::SumTool;
-pub use trust::{Fingerprint, PinError, Pins, Trust, tls_config};
+pub use trust::{Fingerprint, PinError, Pins, Trust, any_tls_config, tls_config};
 pub use verb::{Manner, Verb};

@@ -47,14 +47,14 @@ impl Surroundings {
                 (Some(loaded.profile), inventory, directory)
             }
         };
-        let state = directory_of("XDG_STATE_HOME", ".local/state");
+        let state = commands::user_directory("XDG_STATE_HOME", ".local/state");
         let Some(state) = state else {
             let error = std::io::Error::other("neither HOME nor XDG_STATE_HOME is set");
             return Err(Failure::Surroundings("find a place for the BMCs' certificates".to_owned(), error));
         };
         let identities = options.age_identity.clone();
-        let identities =
-            identities.or_else(|| Some(directory_of("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")));
+        let identities = identities
+            .or_else(|| Some(commands::user_directory("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")));
         let pins = Arc::new(PinFile::new(state.join("provbuild/bmc-certificates")));
         Ok(Surroundings { profile, inventory, directory, identities, pins })
     }
@@ -127,12 +127,6 @@ impl Surroundings {
         lines.sort();
         lines.iter().for_each(|(_, line)| say(line));
     }
-}
-
-/// A directory of the user's, by the XDG base directory specification.
-fn directory_of(variable: &str, below_home: &str) -> Option<PathBuf> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
 }
 
 /// The library's own, none longer than what was asked for.

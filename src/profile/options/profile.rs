@@ -311,12 +311,7 @@ pub(super) static OPTIONS: &[Spec] = &[
         Derived("~/vmware; from WSL it must be named, on a drive of Windows"),
         "Where VMware Workstation has its machines, relative to the file that names it; the appliance gets a directory of its name in it.",
     ),
-    option(
-        "deploy.workstation.controller",
-        word::<Controller>(),
-        Value("\"pvscsi\""),
-        "What the disks hang on.",
-    ),
+    option("deploy.workstation.controller", word::<Controller>(), Value("\"pvscsi\""), "What the disks hang on."),
     option(
         "deploy.workstation.networks.uplink",
         word::<Link>(),

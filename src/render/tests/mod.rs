@@ -147,6 +147,7 @@ fn profile() -> Profile {
         control: Control::default(),
         bios: BTreeMap::new(),
         sum: None,
+        deploy: Default::default(),
     }
 }
 
