@@ -211,14 +211,15 @@ impl Site for Machine {
 
     fn wipe_seed(&mut self, _: &Record) -> Result<(), DeployError> {
         let (path, medium) = (self.layout.vmx(), self.layout.seed());
-        if path.exists() && self.control.running(&path)? {
-            if medium.exists() {
-                self.control.eject(&path, SEED_DEVICE);
-            }
-            return seed::wipe(&medium);
+        let running = if path.exists() { self.control.running(&path) } else { Ok(false) };
+        if matches!(running, Ok(true)) && seed::is_there(&medium)? {
+            self.control.eject(&path, SEED_DEVICE);
         }
         // First the bytes: nothing that fails later may leave them.
         seed::wipe(&medium)?;
+        if running? {
+            return Ok(());
+        }
         if let Some(vmx) = self.vmx()?
             && self.check_ours(&vmx).is_ok()
             && let Some(without) = without_seed(&vmx)
@@ -240,10 +241,13 @@ impl Site for Machine {
         }
         self.wait_for_disks()?;
         let directory = self.layout.generation(generation.number);
-        let mut needed = vec![directory.join(SYSTEM), self.layout.state()];
-        needed.extend(seed.then(|| self.layout.seed()));
-        if let Some(missing) = needed.iter().find(|file| !file.is_file()) {
-            return Err(DeployError::new(Kind::Io, format!("{} is missing", missing.display())));
+        let needed = [directory.join(SYSTEM), self.layout.state()];
+        let missing = |file: &Path| DeployError::new(Kind::Io, format!("{} is missing", file.display()));
+        if let Some(file) = needed.iter().find(|file| !file.is_file()) {
+            return Err(missing(file));
+        }
+        if seed && !seed::is_there(&self.layout.seed())? {
+            return Err(missing(&self.layout.seed()));
         }
         let base = directory.join(BASE);
         let (base_vmx, faults) = Dictionary::parse(&fs::read(&base).map_err(at("read", &base))?);
