@@ -17,7 +17,6 @@ use super::super::release::Release;
 use super::super::site::{Configuration, Observed, Site};
 use super::configuration::{SEED_DEVICE, Wanted, compose, state_disk, system_disk, without_seed};
 use super::control::{Control, Pace};
-use super::disk::{name_vmdk, write_blank_vmdk};
 use super::layout::{
     self, BASE, Layout, Lock, STATE, SYSTEM, names, part, remove_directory, remove_file, remove_tree, rename_new,
     sync_directory, write_whole,
@@ -25,6 +24,7 @@ use super::layout::{
 use super::seed;
 use super::stage::stage;
 use super::vmx::Dictionary;
+use crate::image::{name_vmdk, write_blank_vmdk};
 use crate::profile;
 use crate::vocab::{ByteSize, Digest, Progress};
 
@@ -211,14 +211,15 @@ impl Site for Machine {
 
     fn wipe_seed(&mut self, _: &Record) -> Result<(), DeployError> {
         let (path, medium) = (self.layout.vmx(), self.layout.seed());
-        if path.exists() && self.control.running(&path)? {
-            if medium.exists() {
-                self.control.eject(&path, SEED_DEVICE);
-            }
-            return seed::wipe(&medium);
+        let running = if path.exists() { self.control.running(&path) } else { Ok(false) };
+        if matches!(running, Ok(true)) && seed::is_there(&medium)? {
+            self.control.eject(&path, SEED_DEVICE);
         }
         // First the bytes: nothing that fails later may leave them.
         seed::wipe(&medium)?;
+        if running? {
+            return Ok(());
+        }
         if let Some(vmx) = self.vmx()?
             && self.check_ours(&vmx).is_ok()
             && let Some(without) = without_seed(&vmx)
@@ -240,10 +241,13 @@ impl Site for Machine {
         }
         self.wait_for_disks()?;
         let directory = self.layout.generation(generation.number);
-        let mut needed = vec![directory.join(SYSTEM), self.layout.state()];
-        needed.extend(seed.then(|| self.layout.seed()));
-        if let Some(missing) = needed.iter().find(|file| !file.is_file()) {
-            return Err(DeployError::new(Kind::Io, format!("{} is missing", missing.display())));
+        let needed = [directory.join(SYSTEM), self.layout.state()];
+        let missing = |file: &Path| DeployError::new(Kind::Io, format!("{} is missing", file.display()));
+        if let Some(file) = needed.iter().find(|file| !file.is_file()) {
+            return Err(missing(file));
+        }
+        if seed && !seed::is_there(&self.layout.seed())? {
+            return Err(missing(&self.layout.seed()));
         }
         let base = directory.join(BASE);
         let (base_vmx, faults) = Dictionary::parse(&fs::read(&base).map_err(at("read", &base))?);
@@ -283,10 +287,14 @@ impl Site for Machine {
 
     fn stop(&mut self, _: &Record, patience: Duration) -> Result<(), DeployError> {
         let path = self.layout.vmx();
-        match path.exists() {
-            true => self.control.stop(&path, patience, &self.pace),
-            false => Ok(()),
+        if !path.exists() {
+            return Ok(());
         }
+        // Before somebody else's machine is stopped, or one that cannot be configured afterwards.
+        if let Some(vmx) = self.vmx()? {
+            self.check_ours(&vmx)?;
+        }
+        self.control.stop(&path, patience, &self.pace)
     }
 
     fn address(&self, record: &Record) -> Result<Option<IpAddr>, DeployError> {

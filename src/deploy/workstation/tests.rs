@@ -215,6 +215,12 @@ fn from_nothing_to_a_second_build_to_nothing() {
     assert_eq!(lab.observed(), Observed { seed: false, ..first.clone() });
     // The running machine's configuration still names it.
     assert_eq!(fs::read(lab.site.layout.seed()).unwrap(), [0; 8]);
+    lab.site.wipe_seed(&record).unwrap();
+    assert_eq!(lab.calls(), ["list", "list"]);
+    // One that was wiped is no medium for another start.
+    lab.site.stop(&record, Duration::from_secs(20)).unwrap();
+    assert!(lab.configure(1, true).unwrap_err().message.ends_with("seed.iso is missing"));
+    lab.site.start(&record).unwrap();
 
     fs::write(lab.site.layout.state(), "what the appliance has written").unwrap();
     lab.stage(2);
@@ -224,8 +230,8 @@ fn from_nothing_to_a_second_build_to_nothing() {
     assert!(!lab.site.layout.seed().exists() && lab.vmx().get("sata0:1.present").is_none());
     lab.site.start(&record).unwrap();
     assert_eq!((lab.observed().configured, lab.observed().staged), (Some(2), vec![1, 2]));
-    lab.site.remove_generation(&record, &generation(1)).unwrap();
-    assert_eq!(lab.site.remove_generation(&record, &generation(2)).unwrap_err().kind, Kind::Refused);
+    lab.site.remove_generation(&record, 1).unwrap();
+    assert_eq!(lab.site.remove_generation(&record, 2).unwrap_err().kind, Kind::Refused);
     assert_eq!(lab.observed().staged, [2]);
 
     assert!(lab.site.remove_machine(&record).unwrap_err().message.ends_with("runs"));
@@ -264,18 +270,22 @@ fn a_machine_that_runs_is_not_started_and_one_that_does_not_is_not_stopped() {
 
 #[test]
 fn a_guest_that_does_not_shut_down_is_switched_off() {
-    for kind in ["deaf", "stubborn"] {
+    // (who is asked, for how long, whether once is enough)
+    for (kind, patience, once) in
+        [("deaf", Duration::from_secs(60), false), ("stubborn", Duration::from_millis(300), true)]
+    {
         let mut lab = Lab::new();
         let record = lab.record.clone();
         lab.up();
         lab.say(kind, "");
         lab.calls();
-        lab.site.stop(&record, Duration::from_millis(200)).unwrap();
+        lab.site.pace.deaf = Duration::from_secs(2);
+        lab.site.stop(&record, patience).unwrap();
         let calls = lab.calls();
         assert_eq!(calls[1], "stop X soft", "{kind}");
         assert_eq!(calls[calls.len() - 2..], ["stop X hard", "list"], "{kind}");
         let asked = calls.iter().filter(|call| *call == "stop X soft").count();
-        assert_eq!(asked == 1, kind == "stubborn", "{calls:?}");
+        assert_eq!(asked == 1, once, "{calls:?}");
     }
 }
 
@@ -326,6 +336,11 @@ fn a_medium_is_removed_at_once_when_the_machine_is_off() {
     assert!(!lab.site.layout.seed().exists());
     lab.site.wipe_seed(&record).unwrap();
     assert_eq!(lab.observed().configured, Some(1));
+    // The bytes go even if VMware cannot be asked.
+    lab.site.write_seed(&record, b"PROVSEED").unwrap();
+    lab.say("broken", "");
+    lab.site.wipe_seed(&record).unwrap_err();
+    assert_eq!(fs::read(lab.site.layout.seed()).unwrap(), [0; 8]);
 }
 
 #[test]
@@ -343,7 +358,7 @@ fn what_a_crash_left_behind_is_done_anew() {
     }
     assert_eq!(lab.observed(), Observed { seed: true, ..Observed::default() });
     lab.up();
-    lab.site.remove_generation(&record, &generation(2)).unwrap();
+    lab.site.remove_generation(&record, 2).unwrap();
     let mut left = lab.files();
     left.retain(|name| name.ends_with(".part"));
     assert!(left.is_empty(), "{left:?}");
@@ -402,8 +417,9 @@ fn machines_of_others_and_snapshots_are_left_alone() {
         fs::write(lab.site.layout.vmx(), &text).unwrap();
         let refused = [
             lab.configure(2, false).unwrap_err(),
-            lab.site.remove_generation(&record, &generation(2)).unwrap_err(),
+            lab.site.remove_generation(&record, 2).unwrap_err(),
             lab.site.remove_machine(&record).unwrap_err(),
+            lab.site.stop(&record, Duration::ZERO).unwrap_err(),
         ];
         assert!(refused.iter().all(|refused| refused.kind == Kind::Refused), "{what}");
         assert_eq!(fs::read_to_string(lab.site.layout.vmx()).unwrap(), text, "{what}");
