@@ -15,7 +15,7 @@ use super::commands::{self, Failure, print, tell};
 use super::exit::Exit;
 use crate::build::{Build, BuildError};
 use crate::deploy::vsphere::Vsphere;
-use crate::deploy::workstation::Workstation;
+use crate::deploy::workstation::{WINDOWS_VARIABLES, Workstation};
 use crate::deploy::{
     Clock, DeployError, Deployment, Fate, Generation, Healthz, Kind, Observed, Outcome, Plan, Record, Release, Site,
     StateDisk, Terms, seed,
@@ -172,6 +172,12 @@ impl Setup {
                     rest_credentials: rest,
                     home: env::var_os("HOME").map(PathBuf::from),
                     path: env::var_os("PATH"),
+                    os_release: std::fs::read_to_string("/proc/sys/kernel/osrelease").ok(),
+                    vmware_config: std::fs::read("/etc/vmware/config").ok(),
+                    windows_variables: WINDOWS_VARIABLES
+                        .into_iter()
+                        .filter_map(|name| Some((name.to_owned(), env::var(name).ok()?)))
+                        .collect(),
                 };
                 Ok((workstation.open()?, workstation.settings()))
             }

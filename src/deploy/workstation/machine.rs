@@ -12,12 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::error::{DeployError, Kind, at};
-use super::super::record::{Generation, Record};
+use super::super::record::Record;
 use super::super::release::Release;
 use super::super::site::{Configuration, Observed, Site};
 use super::configuration::{SEED_DEVICE, Wanted, compose, state_disk, system_disk, without_seed};
 use super::control::{Control, Pace};
-use super::disk::{name_vmdk, write_blank_vmdk};
 use super::layout::{
     self, BASE, Layout, Lock, STATE, SYSTEM, names, part, remove_directory, remove_file, remove_tree, rename_new,
     sync_directory, write_whole,
@@ -25,6 +24,7 @@ use super::layout::{
 use super::seed;
 use super::stage::stage;
 use super::vmx::Dictionary;
+use crate::image::{name_vmdk, write_blank_vmdk};
 use crate::profile;
 use crate::vocab::{ByteSize, Digest, Progress};
 
@@ -283,18 +283,21 @@ impl Site for Machine {
 
     fn stop(&mut self, _: &Record, patience: Duration) -> Result<(), DeployError> {
         let path = self.layout.vmx();
-        match path.exists() {
-            true => self.control.stop(&path, patience, &self.pace),
-            false => Ok(()),
+        if !path.exists() {
+            return Ok(());
         }
+        // Before somebody else's machine is stopped, or one that cannot be configured afterwards.
+        if let Some(vmx) = self.vmx()? {
+            self.check_ours(&vmx)?;
+        }
+        self.control.stop(&path, patience, &self.pace)
     }
 
     fn address(&self, record: &Record) -> Result<Option<IpAddr>, DeployError> {
         self.control.address(&self.layout.vmx(), self.uplink_mac(record))
     }
 
-    fn remove_generation(&mut self, _: &Record, generation: &Generation) -> Result<(), DeployError> {
-        let number = generation.number;
+    fn remove_generation(&mut self, _: &Record, number: u32) -> Result<(), DeployError> {
         let directory = self.layout.generation(number);
         if let Some(vmx) = self.vmx()?
             && self.check_ours(&vmx)? == number

@@ -9,7 +9,6 @@
 
 mod configuration;
 mod control;
-mod disk;
 mod find;
 mod layout;
 mod machine;
@@ -31,6 +30,7 @@ use secrecy::SecretString;
 use super::error::{DeployError, Kind};
 use super::site::Site;
 use crate::exec::vmware::{PathStyle, WSLPATH, translate_path};
+use crate::image::LARGEST_WRITABLE_VMDK;
 use crate::profile;
 use crate::vocab::ByteSize;
 use control::{Control, Pace};
@@ -67,6 +67,11 @@ impl Workstation<'_> {
     /// # Errors
     /// It is not there, with every place that was looked at.
     pub fn open(&self) -> Result<Box<dyn Site>, DeployError> {
+        if self.state_disk > LARGEST_WRITABLE_VMDK {
+            let message = format!("a state disk of {} is too large for VMware Workstation's files", self.state_disk);
+            return Err(DeployError::new(Kind::Settings, message)
+                .help(format!("set deploy.state-disk to at most {LARGEST_WRITABLE_VMDK}")));
+        }
         let host = Host::of(self.os_release.as_deref());
         let layout = Layout::new(&self.directory(host)?, self.name);
         let pace = Pace::default();

@@ -8,8 +8,8 @@ use nix::sys::statvfs::statvfs;
 
 use super::super::error::{DeployError, Kind, at};
 use super::super::release::Release;
-use super::disk::name_vmdk;
 use super::layout::{BASE, Layout, SYSTEM, create_private, make_directory, part, remove_tree, sync_directory};
+use crate::image::name_vmdk;
 use crate::manifest::ArtifactRecord;
 use crate::vocab::{ByteSize, Event, Hasher, Progress, Stage};
 

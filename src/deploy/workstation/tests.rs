@@ -224,8 +224,8 @@ fn from_nothing_to_a_second_build_to_nothing() {
     assert!(!lab.site.layout.seed().exists() && lab.vmx().get("sata0:1.present").is_none());
     lab.site.start(&record).unwrap();
     assert_eq!((lab.observed().configured, lab.observed().staged), (Some(2), vec![1, 2]));
-    lab.site.remove_generation(&record, &generation(1)).unwrap();
-    assert_eq!(lab.site.remove_generation(&record, &generation(2)).unwrap_err().kind, Kind::Refused);
+    lab.site.remove_generation(&record, 1).unwrap();
+    assert_eq!(lab.site.remove_generation(&record, 2).unwrap_err().kind, Kind::Refused);
     assert_eq!(lab.observed().staged, [2]);
 
     assert!(lab.site.remove_machine(&record).unwrap_err().message.ends_with("runs"));
@@ -343,7 +343,7 @@ fn what_a_crash_left_behind_is_done_anew() {
     }
     assert_eq!(lab.observed(), Observed { seed: true, ..Observed::default() });
     lab.up();
-    lab.site.remove_generation(&record, &generation(2)).unwrap();
+    lab.site.remove_generation(&record, 2).unwrap();
     let mut left = lab.files();
     left.retain(|name| name.ends_with(".part"));
     assert!(left.is_empty(), "{left:?}");
@@ -402,8 +402,9 @@ fn machines_of_others_and_snapshots_are_left_alone() {
         fs::write(lab.site.layout.vmx(), &text).unwrap();
         let refused = [
             lab.configure(2, false).unwrap_err(),
-            lab.site.remove_generation(&record, &generation(2)).unwrap_err(),
+            lab.site.remove_generation(&record, 2).unwrap_err(),
             lab.site.remove_machine(&record).unwrap_err(),
+            lab.site.stop(&record, Duration::ZERO).unwrap_err(),
         ];
         assert!(refused.iter().all(|refused| refused.kind == Kind::Refused), "{what}");
         assert_eq!(fs::read_to_string(lab.site.layout.vmx()).unwrap(), text, "{what}");
