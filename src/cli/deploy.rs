@@ -175,8 +175,8 @@ impl Setup {
                     os_release: std::fs::read_to_string("/proc/sys/kernel/osrelease").ok(),
                     vmware_config: std::fs::read("/etc/vmware/config").ok(),
                     windows_variables: WINDOWS_VARIABLES
-                        .into_iter()
-                        .filter_map(|name| Some((name.to_owned(), env::var(name).ok()?)))
+                        .iter()
+                        .filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?)))
                         .collect(),
                 };
                 Ok((workstation.open()?, workstation.settings()))

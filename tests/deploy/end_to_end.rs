@@ -104,7 +104,8 @@ impl Site {
         let login = format!("tester@{address}");
         let mut ssh = self.lab.command("timeout");
         ssh.args(["180", "ssh", "-q", "-F", "/dev/null", "-i"]).arg(&self.key);
-        for option in ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=60"] {
+        for option in ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=60"]
+        {
             ssh.args(["-o", option]);
         }
         must(ssh.args([&login, command]))

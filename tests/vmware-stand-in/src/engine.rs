@@ -71,7 +71,8 @@ impl Engine {
     /// As it is now.
     fn state(&self, vmx: &Path) -> Result<State, Refusal> {
         let directory = self.directory(vmx);
-        let mut state = State::load(&directory).map_err(broken)?.unwrap_or_else(|| State::new(vmx, self.settings.network));
+        let mut state =
+            State::load(&directory).map_err(broken)?.unwrap_or_else(|| State::new(vmx, self.settings.network));
         let Some(running) = &state.running else { return Ok(state) };
         let due = running.dies_at.is_some_and(|at| at <= now());
         match running.process {
