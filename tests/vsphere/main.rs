@@ -330,10 +330,10 @@ fn sandbox_vcsim_all_missing_places_are_said_at_once() {
         folder: Some("appliances".to_owned()),
         ..vcsim.settings()
     };
-    insta::assert_snapshot!(said(&settings), @r"");
+    insta::assert_snapshot!("several_places_are_missing", said(&settings));
     let settings =
         profile::Vsphere { compute: Some("DC0_C1".to_owned()), datacenter: Some("dc1".to_owned()), ..vcsim.settings() };
-    insta::assert_snapshot!(said(&settings), @r"");
+    insta::assert_snapshot!("the_first_places_are_missing", said(&settings));
     // By path, and a host by its name.
     let settings = profile::Vsphere {
         compute: Some("DC0_C0/DC0_C0_H1".to_owned()),
@@ -357,17 +357,17 @@ fn sandbox_vcsim_whom_to_trust() {
     let good = profile::Vsphere { compute: Some("DC0_H0".to_owned()), ..vcsim.settings() };
     let (kind, text) = failed(&good, "user:secret");
     assert_eq!(kind, Kind::Trust);
-    insta::assert_snapshot!(text, @r"");
+    insta::assert_snapshot!("wrong_password", text);
     assert_eq!(failed(&good, "secret").0, Kind::Settings);
 
     let other = profile::Vsphere { certificate: Some(format!("SHA256:{}", "0f".repeat(32))), ..good.clone() };
     let (kind, text) = failed(&other, "user:secret");
     assert_eq!(kind, Kind::Trust);
-    insta::assert_snapshot!(text, @r"");
+    insta::assert_snapshot!("another_certificate", text);
     let unsigned = profile::Vsphere { certificate: None, ..good.clone() };
     let (kind, text) = failed(&unsigned, "user:secret");
     assert_eq!(kind, Kind::Trust);
-    insta::assert_snapshot!(text, @r"");
+    insta::assert_snapshot!("an_unknown_authority", text);
     let signed = profile::Vsphere { authorities: Some(vcsim.scratch.path().join("ca.pem")), ..unsigned };
     try_open(&signed, "user:pass:word").unwrap();
 

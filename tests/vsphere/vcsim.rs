@@ -43,7 +43,9 @@ fn openssl(directory: &Path, arguments: &[&str]) {
 fn certificates(directory: &Path) {
     fs::write(directory.join("ext"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
     const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let with_key = |rest: &[&str]| [&["req"], &KEY[..], rest].concat();
+    fn with_key<'a>(rest: &[&'a str]) -> Vec<&'a str> {
+        [&["req"], &KEY[..], rest].concat()
+    }
     openssl(
         directory,
         &with_key(&["-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test authority", "-days", "30"]),
