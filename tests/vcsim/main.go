@@ -2,11 +2,11 @@
 //
 // Ours are only this file's lines: flags, and a look at uploads by NFC, since the simulator throws their bytes away. For each it prints
 //
-//	NFC METHOD CONTENT-TYPE CONTENT-LENGTH SHA256-OF-THE-BODY BYTES-THAT-CAME
+//	NFC METHOD CONTENT-TYPE CONTENT-LENGTH SHA256-OF-THE-BODY BYTES-THAT-CAME HOST COOKIES
 //
 // Files in the directory -faults make it fail: "nfc" holds a number of bytes after which an upload's connection is closed;
 // "nfc-status" the status that an upload is answered with; "refuse" the name of a SOAP method that is answered with NoPermission;
-// "address" holds a MAC and the address that the guest's tools tell for it; "logout" ends all sessions once, as a restart of vCenter does. Each fault is used up by its first use.
+// "nfc-host" the host and the thumbprint that a lease names; "address" holds a MAC and the address that the guest's tools tell for it; "logout" ends all sessions once, as a restart of vCenter does. Each fault is used up by its first use.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -63,7 +64,7 @@ func nfc(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(counted)
 	next.ServeHTTP(w, r)
-	fmt.Printf("NFC %s %s %d %s %d\n", r.Method, r.Header.Get("Content-Type"), r.ContentLength, hex.EncodeToString(hash.Sum(nil)), count)
+	fmt.Printf("NFC %s %s %d %s %d %s %d\n", r.Method, r.Header.Get("Content-Type"), r.ContentLength, hex.EncodeToString(hash.Sum(nil)), count, r.Host, len(r.Cookies()))
 }
 
 type writer func([]byte)
@@ -102,7 +103,22 @@ func soap(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Cookie")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	next.ServeHTTP(w, r)
+	words := []string{}
+	if bytes.Contains(body, []byte("<pathSet>info</pathSet>")) {
+		words = strings.Fields(fault("nfc-host"))
+	}
+	if len(words) == 0 {
+		next.ServeHTTP(w, r)
+		return
+	}
+	answer := httptest.NewRecorder()
+	next.ServeHTTP(answer, r)
+	text := strings.Replace(answer.Body.String(), "https://*/", "https://"+words[0]+"/", 1)
+	if len(words) > 1 {
+		text = strings.Replace(text, "<sslThumbprint></sslThumbprint>", "<sslThumbprint>"+words[1]+"</sslThumbprint>", 1)
+	}
+	w.WriteHeader(answer.Code)
+	io.WriteString(w, text)
 }
 
 func main() {

@@ -43,7 +43,9 @@ fn openssl(directory: &Path, arguments: &[&str]) {
 fn certificates(directory: &Path) {
     fs::write(directory.join("ext"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
     const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let with_key = |rest: &[&str]| [&["req"], &KEY[..], rest].concat();
+    fn with_key<'a>(rest: &[&'a str]) -> Vec<&'a str> {
+        [&["req"], &KEY[..], rest].concat()
+    }
     openssl(
         directory,
         &with_key(&["-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test authority", "-days", "30"]),
@@ -118,12 +120,23 @@ impl Vcsim {
         !self.scratch.path().join("faults").join(fault).exists()
     }
 
+    /// SHA-1 of the certificate, as vSphere writes it.
+    pub(crate) fn thumbprint(&self) -> String {
+        let arguments = ["x509", "-in", "cert.pem", "-noout", "-fingerprint", "-sha1"];
+        let output = Command::new("openssl").args(arguments).current_dir(self.scratch.path()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().rsplit_once('=').unwrap().1.to_owned()
+    }
+
     /// The uploads since the last question.
     pub(crate) fn uploads(&self) -> Vec<Upload> {
         let lines = std::iter::from_fn(|| self.lines.recv_timeout(Duration::from_millis(300)).ok());
         lines
             .filter_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
-                ["NFC", method, kind, announced, sha256, count] => {
+                ["NFC", method, kind, announced, sha256, count, host, cookies] => {
+                    assert!(
+                        !host.starts_with("localhost") || cookies == "0",
+                        "the session's cookie goes to another host"
+                    );
                     assert_eq!(announced, count, "announced and sent");
                     let length = count.parse().unwrap();
                     Some(Upload { method: method.to_owned(), kind: kind.to_owned(), length, sha256: sha256.to_owned() })

@@ -86,6 +86,10 @@ struct Entity {
 
 struct Inventory(BTreeMap<Moref, Entity>);
 
+const COMPUTES: [&str; 3] = ["ComputeResource", "ClusterComputeResource", "HostSystem"];
+const POOLS: [&str; 2] = ["ResourcePool", "VirtualApp"];
+const NETWORKS: [&str; 3] = ["Network", "DistributedVirtualPortgroup", "OpaqueNetwork"];
+
 const NAME: [&str; 2] = ["name", "parent"];
 const COMPUTE: [&str; 6] = ["name", "parent", "resourcePool", "host", "datastore", "network"];
 const CLUSTER: [&str; 7] = ["name", "parent", "resourcePool", "host", "datastore", "network", "configurationEx"];
@@ -98,10 +102,13 @@ pub(super) fn find(session: &Session, settings: &profile::Vsphere) -> Result<Pla
     let mut missing = Missing::default();
     let datacenters = inventory.of_kind(&["Datacenter"], None);
     let datacenter = missing.pick("datacenter", "datacenter", settings.datacenter.as_deref(), &inventory, datacenters);
-    let Some(datacenter) = datacenter else { return Err(missing.error(session)) };
+    let Some(datacenter) = datacenter else {
+        missing.absent_anywhere(settings, &inventory);
+        return Err(missing.error(session));
+    };
     let within = Some(&datacenter);
 
-    let computes = inventory.of_kind(&["ComputeResource", "ClusterComputeResource", "HostSystem"], within);
+    let computes = inventory.of_kind(&COMPUTES, within);
     // One host is its own compute resource: of the two with one name the resource is meant.
     let wanted = settings.compute.as_deref();
     let mut candidates: Vec<Moref> = computes.iter().filter(|of| of.kind != "HostSystem").cloned().collect();
@@ -117,7 +124,7 @@ pub(super) fn find(session: &Session, settings: &profile::Vsphere) -> Result<Pla
         None => chosen,
     };
 
-    let pools = inventory.of_kind(&["ResourcePool", "VirtualApp"], compute.as_ref());
+    let pools = inventory.of_kind(&POOLS, compute.as_ref());
     let pool = match (&settings.resource_pool, &compute) {
         (Some(_), Some(_)) => {
             missing.pick("resource pool", "resource-pool", settings.resource_pool.as_deref(), &inventory, pools)
@@ -143,10 +150,9 @@ pub(super) fn find(session: &Session, settings: &profile::Vsphere) -> Result<Pla
         }
         missing.pick(what, key, Some(wanted), &inventory, all)
     };
-    let networks = ["Network", "DistributedVirtualPortgroup", "OpaqueNetwork"];
     let datastore = reachable(&["Datastore"], "datastore", "datastore", "datastore", &settings.datastore);
-    let uplink = reachable(&networks, "network", "network", "networks.uplink", &settings.uplink);
-    let provisioning = reachable(&networks, "network", "network", "networks.provisioning", &settings.provisioning);
+    let uplink = reachable(&NETWORKS, "network", "network", "networks.uplink", &settings.uplink);
+    let provisioning = reachable(&NETWORKS, "network", "network", "networks.provisioning", &settings.provisioning);
 
     let (Some(pool), Some(folder), Some(datastore), Some(uplink), Some(provisioning), Some(compute)) =
         (pool, folder, datastore, uplink, provisioning, compute)
@@ -336,6 +342,26 @@ impl Missing {
         };
         self.0.push(text);
         None
+    }
+
+    /// Without a datacenter: names that are nowhere at all.
+    fn absent_anywhere(&mut self, settings: &profile::Vsphere, inventory: &Inventory) {
+        let named: [(&str, &str, &[&str], Option<&str>); 6] = [
+            ("cluster or host", "compute", &COMPUTES, settings.compute.as_deref()),
+            ("resource pool", "resource-pool", &POOLS, settings.resource_pool.as_deref()),
+            ("folder of virtual machines", "folder", &["Folder"], settings.folder.as_deref()),
+            ("datastore", "datastore", &["Datastore"], Some(&settings.datastore)),
+            ("network", "networks.uplink", &NETWORKS, Some(&settings.uplink)),
+            ("network", "networks.provisioning", &NETWORKS, Some(&settings.provisioning)),
+        ];
+        for (what, key, kinds, wanted) in named {
+            let candidates = inventory.of_kind(kinds, None);
+            if let Some(wanted) = wanted
+                && !candidates.iter().any(|of| inventory.name(of) == wanted || inventory.path(of) == wanted)
+            {
+                self.pick(what, key, Some(wanted), inventory, candidates);
+            }
+        }
     }
 
     fn error(self, session: &Session) -> DeployError {

@@ -163,17 +163,17 @@ impl VsphereSite {
     }
 
     /// # Errors
-    /// A file of ours is the disk of some machine in the folder: of the deployment's, under whatever name.
-    fn unused(&self, file: &str) -> Result<(), Failure> {
-        let Some(of) = self.by_name(&self.name)? else { return Ok(()) };
+    /// A file of ours is a disk of the deployment's machine, or of another one with its name.
+    fn unused(&self, record: &Record, file: &str) -> Result<(), Failure> {
         let path = self.store.path(file);
-        match Machine::read(&self.session, &of)?.disks().any(|disk| disk.file.as_ref() == Some(&path)) {
-            true => {
-                Err(DeployError::new(Kind::Refused, format!("the machine '{}' is configured with {path}", self.name))
-                    .into())
+        for of in [self.ours(record)?, self.by_name(&self.name)?].into_iter().flatten() {
+            let machine = Machine::read(&self.session, &of)?;
+            if machine.disks().any(|disk| disk.file.as_ref() == Some(&path)) {
+                let text = format!("the machine '{}' is configured with {path}", soap::said(&machine.name));
+                return Err(DeployError::new(Kind::Refused, text).into());
             }
-            false => Ok(()),
         }
+        Ok(())
     }
 
     fn configured(&self, machine: &Machine) -> Option<u32> {
@@ -390,7 +390,7 @@ impl Site for VsphereSite {
             return Err(DeployError::new(Kind::Refused, format!("the machine is configured with generation {number}")));
         }
         self.remove_carrier(record, number)?;
-        self.unused(&system_disk(number))?;
+        self.unused(record, &system_disk(number))?;
         self.store.delete_disk(&system_disk(number))?;
         self.store.delete(&system_hardware(number))?;
         Ok(())
@@ -416,7 +416,7 @@ impl Site for VsphereSite {
         }
         self.store.wipe(SEED)?;
         for number in self.store.list()?.iter().filter_map(|file| number_of(file)) {
-            self.unused(&system_disk(number))?;
+            self.unused(record, &system_disk(number))?;
             self.store.delete_disk(&system_disk(number))?;
         }
         for file in self.store.list()?.iter().filter(|file| file.starts_with("system-") && file.ends_with(".json")) {
@@ -430,7 +430,7 @@ impl Site for VsphereSite {
             return Err(DeployError::new(Kind::Refused, format!("the machine '{}' is still there", self.name))
                 .help("remove it first"));
         }
-        self.unused(STATE)?;
+        self.unused(record, STATE)?;
         if self.store.list()?.iter().any(|file| file == STATE) {
             self.store.delete_disk(STATE)?;
         }

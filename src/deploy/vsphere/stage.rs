@@ -26,7 +26,7 @@ impl VsphereSite {
         self.remove_carrier(record, number)?;
         self.store.make()?;
         if self.store.list()?.contains(&system_disk(number)) {
-            self.unused(&system_disk(number))?;
+            self.unused(record, &system_disk(number))?;
             self.store.delete_disk(&system_disk(number))?;
         }
         let marks = [(DEPLOYMENT, record.deployment.clone()), (CARRIER, number.to_string())];
