@@ -9,11 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 
-use super::arguments::{Arguments, Color, Command, Lint, Machine, Out, Place};
+use super::arguments::{Arguments, Color, Command, Lint, Out, Place};
 use super::exit::Exit;
-use super::{check, cidata, import, lint, node, progress};
+use super::{check, cidata, import, lint, node, progress, vm};
 use crate::build::{self, Build, BuildError, Built};
-use crate::deploy::qemu::{self, RunError, RunOptions};
+use crate::deploy::qemu::RunError;
 use crate::fetch::{HostApt, Network, Store};
 use crate::profile;
 use crate::vocab::{Epoch, Progress, Remedy};
@@ -90,7 +90,7 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
         }
         Command::Run { profile, place, out, machine } => {
             let built = build_of(profile, place, Some(out), progress)?.run()?;
-            Ok(qemu::run(&built.directory, &run_options(machine))?)
+            vm::run(profile, &built.directory, machine)
         }
         Command::Cidata { profile, node, output } => {
             let path = cidata::cidata(profile, node, output.as_deref()).map_err(Failure::Cidata)?;
@@ -163,16 +163,6 @@ fn print_built(built: &Built, json: bool) -> Result<(), Failure> {
     }
     text.push_str(&format!("{}/\n", built.directory.join("boot").display()));
     print(&text)
-}
-
-fn run_options(machine: &Machine) -> RunOptions {
-    RunOptions {
-        forwards: if machine.forwards.is_empty() { vec![(2222, 22)] } else { machine.forwards.clone() },
-        keep: machine.keep.clone(),
-        provisioning: machine.provisioning.clone(),
-        secure_boot: machine.secure_boot.then_some(true),
-        print: machine.print,
-    }
 }
 
 fn build_of<'a>(

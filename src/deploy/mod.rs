@@ -13,11 +13,12 @@
 mod engine;
 mod error;
 mod health;
+mod libvirt;
 mod plan;
 pub mod qemu;
 mod record;
 mod release;
-mod seed;
+pub mod seed;
 mod site;
 pub mod vsphere;
 pub mod workstation;

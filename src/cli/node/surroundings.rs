@@ -130,7 +130,7 @@ impl Surroundings {
 }
 
 /// A directory of the user's, by the XDG base directory specification.
-fn directory_of(variable: &str, below_home: &str) -> Option<PathBuf> {
+pub(in crate::cli) fn directory_of(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
 }
