@@ -112,7 +112,9 @@ impl From<&RunError> for Exit {
             RunError::Seed(_) => Exit::Profile,
             RunError::State { .. }
             | RunError::NoDisk(_)
-            | RunError::OtherBase(_) | RunError::Qemu(_) | RunError::Ended(_) => Exit::Machine,
+            | RunError::OtherBase(_)
+            | RunError::Qemu(_)
+            | RunError::Ended(_) => Exit::Machine,
         }
     }
 }

@@ -60,8 +60,7 @@ fn secrets(
     // No core dump has them.
     let _ = nix::sys::prctl::set_dumpable(false);
     let directory = nodes.parent().unwrap_or(Path::new("/")).to_owned();
-    let identities =
-        identities.or_else(|| Some(directory_of("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")));
+    let identities = identities.or_else(|| Some(directory_of("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")));
     let variable: &dyn Fn(&str) -> Option<OsString> = &|name| env::var_os(name);
     let secrets = Secrets { directory, identities, variable };
     seed::collect(profile, &|reference| secrets.get(reference)).map_err(|faults| RunError::Secrets(faults).into())

@@ -23,7 +23,6 @@ mod site;
 pub mod vsphere;
 pub mod workstation;
 
-
 pub use error::{DeployError, Kind};
 
 pub use record::{Fate, Generation, Record, StateDisk};

@@ -202,9 +202,10 @@ fn prepare_state(state: &State) -> Result<(), RunError> {
             Err(refused(format!("a state disk of {} is too small", ByteSize(size)), "the smallest is 1GiB"))
         }
         Ok(_) => Ok(()),
-        Err(QemuError::Failed { reason, .. }) if reason.contains("lock") => {
-            Err(refused("another machine uses it".to_owned(), "end that one first: two machines on one disk destroy it"))
-        }
+        Err(QemuError::Failed { reason, .. }) if reason.contains("lock") => Err(refused(
+            "another machine uses it".to_owned(),
+            "end that one first: two machines on one disk destroy it",
+        )),
         Err(error) => Err(error.into()),
     }
 }
@@ -394,7 +395,10 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 
         // A program that has it open as a machine has.
-        let file = format!("json:{{\"driver\": \"qcow2\", \"file\": {{\"driver\": \"file\", \"filename\": {:?}}}}}", state.file);
+        let file = format!(
+            "json:{{\"driver\": \"qcow2\", \"file\": {{\"driver\": \"file\", \"filename\": {:?}}}}}",
+            state.file
+        );
         let mut user = Command::new("qemu-io").arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         user.stdin.as_mut().unwrap().write_all(b"length\n").unwrap();
         user.stdout.as_mut().unwrap().read_exact(&mut [0; 1]).unwrap();

@@ -115,13 +115,8 @@ pub(super) fn of(
         DeployError::new(Kind::Settings, format!("the seed medium cannot be made: {reason}"))
             .help("shorten the secrets: a BMC's user and password are one line")
     };
-    let mut seed = Seed {
-        format: Seed::FORMAT,
-        deployment: deployment.to_owned(),
-        generation,
-        state,
-        secrets: BTreeMap::new(),
-    };
+    let mut seed =
+        Seed { format: Seed::FORMAT, deployment: deployment.to_owned(), generation, state, secrets: BTreeMap::new() };
     for (name, secret) in secrets {
         let name = name.parse::<SecretName>().map_err(|why| failed(format!("'{}': {why}", name.escape_debug())))?;
         seed.secrets.insert(name, secret.expose_secret().to_owned());

@@ -108,7 +108,9 @@ impl Seed {
             line: error.line(),
             column: error.column(),
             what: match error.classify() {
-                serde_json::error::Category::Data => "this field is not one of a seed's, or its value is none of the field's",
+                serde_json::error::Category::Data => {
+                    "this field is not one of a seed's, or its value is none of the field's"
+                }
                 _ => "it is no JSON",
             },
         };
@@ -206,7 +208,8 @@ fn read(medium: &mut impl Read, bytes: &mut [u8]) -> Result<(), BadSeed> {
 
 /// Where a directory record says its file lies, and its length (ECMA-119 9.1.3, 9.1.4).
 fn extent(record: &[u8]) -> (u32, usize) {
-    let number = |at: usize| record.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let number =
+        |at: usize| record.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
     (number(2), number(10) as usize)
 }
 
@@ -393,6 +396,40 @@ mod tests {
         assert!(said(&empty).contains("no such file"));
         let medium = seed(&[("webhook", SECRET)]).medium(0).unwrap();
         assert!(said(&medium[..26 * SECTOR + 10]).contains("ends too early"));
+    }
+
+    /// The readers that the kernel's is like, and blkid, whose label udev makes a link of.
+    #[test]
+    #[ignore = "needs xorriso, isoinfo and blkid"]
+    fn judge_every_reader_finds_the_seed() {
+        let directory = crate::tempdir::Folder::plain();
+        let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+        let seed = seed(&[("webhook", "key"), ("bmc/node1", SECRET), ("bmc/node2", &"x".repeat(4096))]);
+        std::fs::write(path("seed.iso"), &*seed.medium(1_700_000_000).unwrap()).unwrap();
+        let run = |program: &str, arguments: &[&str]| {
+            let search = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+            let output = std::process::Command::new(program).args(arguments).env("PATH", search).output();
+            let output = output.unwrap_or_else(|error| panic!("{program}: {error}; scripts/install-test-tools has it"));
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{program} {arguments:?}: {said}");
+            said
+        };
+        let iso = path("seed.iso");
+        let checked = run("xorriso", &["-abort_on", "WARNING", "-indev", &iso, "-check_media", "--"]);
+        assert!(!checked.to_lowercase().contains("damaged"), "{checked}");
+        run("xorriso", &["-osirrox", "on", "-indev", &iso, "-extract", "/", &path("tree")]);
+        let names: Vec<_> = std::fs::read_dir(path("tree")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [SEED_FILE]);
+        let text = std::fs::read(directory.join("tree").join(SEED_FILE)).unwrap();
+        assert_eq!(Seed::parse(&text).unwrap().secrets, seed.secrets);
+        assert!(run("isoinfo", &["-d", "-i", &iso]).contains("Volume id: PROVSEED"));
+        for view in ["-J", "-R"] {
+            let listed = run("isoinfo", &[view, "-f", "-i", &iso]);
+            assert!(listed.contains("/seed.json"), "{view}: {listed}");
+        }
+        assert!(run("isoinfo", &["-f", "-i", &iso]).contains("/SEED.JSON;1"));
+        assert_eq!(run("blkid", &["-p", "-s", "LABEL", "-o", "value", &iso]).trim(), SEED_VOLUME);
+        assert_eq!(run("blkid", &["-p", "-s", "TYPE", "-o", "value", &iso]).trim(), "iso9660");
     }
 
     proptest! {

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use bmc::{Nodes, Verb as Asked};
 
 pub(super) use arguments::NodeArguments;
-pub(super) use surroundings::directory_of;
 use arguments::{Options, Verb};
 use show::{Form, Show};
 use surroundings::Surroundings;
+pub(super) use surroundings::directory_of;
 
 use super::commands::{Failure, tell};
 use super::exit::Exit;

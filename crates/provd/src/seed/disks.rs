@@ -97,8 +97,9 @@ fn root_disk(sys: &Path, mountinfo: &Path) -> io::Result<PathBuf> {
     let fields = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let number = fields.filter(|fields| fields.get(4) == Some(&"/")).filter_map(|fields| fields.get(2).copied()).last();
     let number = number.ok_or_else(|| io::Error::other("no root file system is mounted"))?;
-    let directory = fs::canonicalize(sys.join("dev/block").join(number))
-        .map_err(|error| io::Error::new(error.kind(), format!("the disk of the root file system ({number}): {error}")))?;
+    let directory = fs::canonicalize(sys.join("dev/block").join(number)).map_err(|error| {
+        io::Error::new(error.kind(), format!("the disk of the root file system ({number}): {error}"))
+    })?;
     Ok(match directory.join("partition").exists() {
         true => directory.parent().unwrap_or(&directory).to_owned(),
         false => directory,

@@ -160,7 +160,10 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         }
-        assert_eq!((files(place.path()), files(&place.path().join("bmc"))), (vec!["bmc".into(), "webhook".into()], vec!["node1".into()]));
+        assert_eq!(
+            (files(place.path()), files(&place.path().join("bmc"))),
+            (vec!["bmc".into(), "webhook".into()], vec!["node1".into()])
+        );
         let inode = fs::metadata(place.path().join("webhook")).unwrap().ino();
         let second = deliver(&seed, place.path(), &nodes, None).unwrap();
         assert_eq!((second.written.len(), second.unchanged), (0, names(vec!["bmc/node1", "webhook"])));

@@ -13,7 +13,7 @@
 //! a disk that is neither empty nor anything, and the next boot begins with it again.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -71,9 +71,13 @@ pub enum Outcome {
 pub enum StateError {
     #[error(transparent)]
     Medium(#[from] MediumError),
-    #[error("this appliance was deployed with a state disk, and there is none with the label {LABEL}; attach it and start again. Disks: {0}")]
+    #[error(
+        "this appliance was deployed with a state disk, and there is none with the label {LABEL}; attach it and start again. Disks: {0}"
+    )]
     Missing(String),
-    #[error("there is no state disk yet, and none of the disks is empty; an empty one of 1 GiB or more becomes it. Disks: {0}")]
+    #[error(
+        "there is no state disk yet, and none of the disks is empty; an empty one of 1 GiB or more becomes it. Disks: {0}"
+    )]
     NoneEmpty(String),
     #[error("there is no state disk yet, and more than one disk is empty: leave one of them. Disks: {0}")]
     Several(String),
@@ -201,12 +205,17 @@ pub struct Programs;
 
 impl Tools for Programs {
     fn probe(&self, device: &Path) -> io::Result<Option<String>> {
+        // blkid's 2 is also for a device that it cannot read.
+        File::open(device)?.read_exact(&mut [0])?;
         let mut command = Command::new("/usr/sbin/blkid");
-        let output = command.args(["--probe", "--output", "value", "--match-tag", "TYPE", "--match-tag", "PTTYPE"]).arg(device).output()?;
+        let output = command
+            .args(["--probe", "--output", "value", "--match-tag", "TYPE", "--match-tag", "PTTYPE"])
+            .arg(device)
+            .output()?;
         let said = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(", ");
-        // blkid(8): 2, if nothing is known of it; 8, if several are possible. With a tag left out by the filter it is 0 and says nothing.
+        // blkid(8): 2, if nothing is known of it; 8, if several are possible.
         match output.status.code() {
-            Some(2) if said.is_empty() => Ok(None),
+            Some(2) if said.is_empty() && output.stderr.is_empty() => Ok(None),
             Some(0) => Ok(Some(if said.is_empty() { "something that blkid knows".to_owned() } else { said })),
             _ => Err(io::Error::other(format!("blkid: {}", output.status))),
         }
