@@ -95,7 +95,8 @@ fn root_disk(sys: &Path, mountinfo: &Path) -> io::Result<PathBuf> {
     let text = fs::read_to_string(mountinfo)?;
     // proc_pid_mountinfo(5): id, parent, major:minor, root, mount point. The last one lies on top.
     let fields = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let number = fields.filter(|fields| fields.get(4) == Some(&"/")).filter_map(|fields| fields.get(2).copied()).next_back();
+    let number =
+        fields.filter(|fields| fields.get(4) == Some(&"/")).filter_map(|fields| fields.get(2).copied()).next_back();
     let number = number.ok_or_else(|| io::Error::other("no root file system is mounted"))?;
     let directory = fs::canonicalize(sys.join("dev/block").join(number)).map_err(|error| {
         io::Error::new(error.kind(), format!("the disk of the root file system ({number}): {error}"))
