@@ -168,6 +168,21 @@ pub(super) struct Machine {
     /// Plug the provisioning NIC in: a QEMU -netdev without its id, such as tap,ifname=tap0,script=no.
     #[arg(long, value_name = "NETDEV")]
     pub(super) provisioning: Option<String>,
+    /// Give the machine a state disk in this qcow2 file; it is made when it is missing, of the size deploy.state-disk.
+    #[arg(long, value_name = "FILE")]
+    pub(super) state: Option<PathBuf>,
+    /// Deliver the secrets of the profile and of its nodes to the state disk.
+    #[arg(long, requires = "state")]
+    pub(super) secrets: bool,
+    /// Identities that `age:` secrets are encrypted to [default: ~/.config/provbuild/age.txt].
+    #[arg(long, value_name = "FILE", env = "PROVBUILD_AGE_IDENTITY")]
+    pub(super) age_identity: Option<PathBuf>,
+    /// Print a libvirt domain's XML instead of running QEMU.
+    #[arg(long, conflicts_with_all = ["forwards", "keep", "provisioning", "print"])]
+    pub(super) libvirt: bool,
+    /// libvirt's network behind the provisioning card.
+    #[arg(long, value_name = "NAME", requires = "libvirt", default_value = "provisioning")]
+    pub(super) libvirt_network: String,
     /// Enforce Secure Boot whatever the profile says.
     #[arg(long)]
     pub(super) secure_boot: bool,

@@ -9,12 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 
-use super::arguments::{Arguments, Color, Command, Lint, Machine, Out, Place};
+use super::arguments::{Arguments, Color, Command, Lint, Out, Place};
 use super::exit::Exit;
-use super::{check, cidata, deploy, import, lint, node, progress};
+use super::{check, cidata, deploy, import, lint, node, progress, vm};
 use crate::build::{self, Build, BuildError, Built};
 use crate::deploy::DeployError;
-use crate::deploy::qemu::{self, RunError, RunOptions};
+use crate::deploy::qemu::RunError;
 use crate::fetch::{HostApt, Network, Store};
 use crate::profile;
 use crate::vocab::{Epoch, Progress, Remedy};
@@ -93,7 +93,7 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
         }
         Command::Run { profile, place, out, machine } => {
             let built = build_of(profile, place, Some(out), progress)?.run()?;
-            Ok(qemu::run(&built.directory, &run_options(machine))?)
+            vm::run(profile, &built.directory, machine)
         }
         Command::Deploy(arguments) => deploy::deploy(arguments, json, progress),
         Command::Generations(arguments) => deploy::generations(arguments, json, progress),
@@ -171,16 +171,6 @@ fn print_built(built: &Built, json: bool) -> Result<(), Failure> {
     print(&text)
 }
 
-fn run_options(machine: &Machine) -> RunOptions {
-    RunOptions {
-        forwards: if machine.forwards.is_empty() { vec![(2222, 22)] } else { machine.forwards.clone() },
-        keep: machine.keep.clone(),
-        provisioning: machine.provisioning.clone(),
-        secure_boot: machine.secure_boot.then_some(true),
-        print: machine.print,
-    }
-}
-
 pub(super) fn build_of<'a>(
     profile: &Path,
     place: &Place,
@@ -240,6 +230,11 @@ pub(super) fn store_path(named: Option<&Path>) -> Result<PathBuf, Failure> {
 pub(super) fn user_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}
+
+/// The file with age identities: the one that was named, or the user's own.
+pub(super) fn age_identities(named: Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(|| Some(user_directory("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")))
 }
 
 /// Writes data to stdout. A reader that went away is not an error.

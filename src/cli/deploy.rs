@@ -14,11 +14,12 @@ use super::arguments::{GLOBAL, Out, Place};
 use super::commands::{self, Failure, print, tell};
 use super::exit::Exit;
 use crate::build::{Build, BuildError};
+use crate::deploy::seed::{self, SecretFault};
 use crate::deploy::vsphere::Vsphere;
 use crate::deploy::workstation::{WINDOWS_VARIABLES, Workstation};
 use crate::deploy::{
     Clock, DeployError, Deployment, Fate, Generation, Healthz, Kind, Observed, Outcome, Plan, Record, Release, Site,
-    StateDisk, Terms, seed,
+    StateDisk, Terms,
 };
 use crate::manifest::Manifest;
 use crate::profile::{self, Profile};
@@ -137,9 +138,7 @@ impl Setup {
         deploy.vsphere.iter_mut().for_each(|it| absolute(&mut it.credentials));
         let target = target(&profile, options.target)?;
         let directory = loaded.files.last().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
-        let identities = options.age_identity.clone();
-        let identities = identities
-            .or_else(|| Some(commands::user_directory("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")));
+        let identities = commands::age_identities(options.age_identity.clone());
         Ok(Setup { profile, target, directory, identities, started: Instant::now() })
     }
 
@@ -288,9 +287,9 @@ fn built(build: &Build<'_>, name: &str) -> Result<(PathBuf, Manifest), Failure> 
 }
 
 /// All secrets that cannot be had, at once.
-fn unresolved(faults: seed::Unresolved) -> DeployError {
-    let helps: std::collections::BTreeSet<String> = faults.iter().filter_map(|(_, error)| error.help()).collect();
-    let lines: Vec<String> = faults.iter().map(|(what, error)| format!("{what}: {error}")).collect();
+fn unresolved(faults: Vec<SecretFault>) -> DeployError {
+    let helps: std::collections::BTreeSet<String> = faults.iter().filter_map(SecretFault::help).collect();
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     let failed = DeployError::new(Kind::Io, lines.join("\n       "));
     match helps.is_empty() {
         true => failed,

@@ -110,8 +110,13 @@ impl From<&FetchError> for Exit {
 impl From<&RunError> for Exit {
     fn from(error: &RunError) -> Self {
         match error {
-            RunError::Manifest(_) | RunError::Io { .. } => Exit::Io,
-            RunError::NoDisk(_) | RunError::OtherBase(_) | RunError::Qemu(_) | RunError::Ended(_) => Exit::Machine,
+            RunError::Manifest(_) | RunError::Io { .. } | RunError::Secrets(_) => Exit::Io,
+            RunError::Seed(_) => Exit::Profile,
+            RunError::State { .. }
+            | RunError::NoDisk(_)
+            | RunError::OtherBase(_)
+            | RunError::Qemu(_)
+            | RunError::Ended(_) => Exit::Machine,
         }
     }
 }

@@ -12,5 +12,6 @@ mod import;
 mod lint;
 mod node;
 mod progress;
+mod vm;
 
 pub use commands::run;

@@ -13,6 +13,7 @@
 mod engine;
 mod error;
 mod health;
+mod libvirt;
 mod plan;
 pub mod qemu;
 mod record;

@@ -151,6 +151,57 @@ pub fn escape(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
 
+/// Makes an empty qcow2 disk of `bytes`, whole or not at all; nobody else reads it.
+pub fn make_disk(path: &Path, bytes: u64) -> Result<(), QemuError> {
+    let failed = |error: io::Error| QemuError::Failed {
+        program: IMAGE_PROGRAM,
+        reason: format!("cannot make {}: {error}", path.display()),
+    };
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    let aside = PathBuf::from(aside);
+    // qemu-img writes into a file that is there, and keeps its mode.
+    match std::fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let mut options = File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let file = options.open(&aside).map_err(failed)?;
+    image(&["create", "-q", "-f", "qcow2"], &aside, &[&bytes.to_string()])?;
+    file.sync_all().map_err(failed)?;
+    std::fs::rename(&aside, path).map_err(failed)
+}
+
+/// Bytes that a qcow2 disk shows its machine. One that a running machine has is a failure.
+pub fn size_of_disk(path: &Path) -> Result<u64, QemuError> {
+    let said = image(&["info", "-f", "qcow2", "--output=json"], path, &[])?;
+    let size = serde_json::from_slice::<serde_json::Value>(&said).ok().and_then(|said| said["virtual-size"].as_u64());
+    size.ok_or_else(|| QemuError::Failed {
+        program: IMAGE_PROGRAM,
+        reason: format!("it does not say how large {} is", path.display()),
+    })
+}
+
+/// Runs qemu-img on a file; what it printed.
+fn image(before: &[&str], path: &Path, after: &[&str]) -> Result<Vec<u8>, QemuError> {
+    // A name with a colon would be read as a protocol, one with a hyphen as an option.
+    let path = std::path::absolute(path).map_err(|source| QemuError::missing(IMAGE_PROGRAM, source))?;
+    let output = Command::new(IMAGE_PROGRAM)
+        .args(before)
+        .arg(path)
+        .args(after)
+        .output()
+        .map_err(|source| QemuError::missing(IMAGE_PROGRAM, source))?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(QemuError::Failed {
+            program: IMAGE_PROGRAM,
+            reason: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        }),
+    }
+}
+
 /// Makes a qcow2 overlay over a disk that must not be written.
 pub fn make_overlay(backing: &Path, format: &str, overlay: &Path) -> Result<(), QemuError> {
     let backing = backing.canonicalize().map_err(|source| QemuError::missing(IMAGE_PROGRAM, source))?;

@@ -100,7 +100,7 @@ pub fn render(profile: &Profile, request: &Request<'_>) -> Result<Rendered, Rend
     // First whether it is there: its account and what others say to it depend on that.
     let daemon = provd::is_wanted(&mut canvas, *daemon);
     accounts::render(&mut canvas, profile, *epoch, daemon.is_some());
-    storage::render(&mut canvas, ids);
+    storage::render(&mut canvas, ids, daemon.is_some());
     network::render(&mut canvas, profile);
     ssh::render(&mut canvas, profile);
     nftables::render(&mut canvas, profile);

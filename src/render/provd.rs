@@ -7,12 +7,13 @@
 //! /run/provd/{nodes,web,local,dhcp}.sock  its doors, made by systemd: requests wait while it starts again
 //! /run/provbuild/grub-nodes/              GRUB's scripts of the nodes that install, for TFTP
 //! /var/lib/provbuild/provd/               its database, on the state disk
-//! /var/lib/provbuild/secrets/bmc/         the BMCs' credentials, one file for each node; put there by hand, read by the daemon
+//! /var/lib/provbuild/secrets/             the webhooks' key, the BMCs' credentials; from the seed medium or put there by hand, read by the
+//!                                         daemon
 //! /var/lib/provbuild/tls/                 key and certificate of the management page, made at the first boot
 //! ```
 //! Invariant: the daemon holds no privilege, and writes nowhere but in its own directories.
 
-use netboot::{DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite};
+use netboot::{DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite, SEED_VOLUME};
 
 use super::canvas::Canvas;
 use super::storage::STATE_UNIT;
@@ -29,7 +30,8 @@ pub(super) const DHCP_SCRIPT: &str = "/usr/lib/provbuild/dhcp-event";
 pub(super) const GRUB_NODES: &str = "/run/provbuild/grub-nodes";
 pub(super) const CERTIFICATE_UNIT: &str = "provbuild-certificate.service";
 const DIRECTORY_UNIT: &str = "provbuild-database.service";
-const PROGRAM: &str = "/usr/bin/provd";
+const SEED_UNIT: &str = "provbuild-seed.service";
+pub(super) const PROGRAM: &str = "/usr/bin/provd";
 
 /// One of its doors: name, group and user that may knock, mode.
 struct Door {
@@ -78,6 +80,7 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, program: &[u8])
         units::install(canvas, &format!("provd-{}.socket", door.name), &socket(door));
     }
     units::install(canvas, DIRECTORY_UNIT, &directory());
+    units::install(canvas, SEED_UNIT, &seed());
     units::install(canvas, "provd.service", &service(profile));
     units::install(canvas, CERTIFICATE_UNIT, &certificate(profile));
 }
@@ -163,8 +166,8 @@ fn service(profile: &Profile) -> String {
         "[Unit]
 Description=provd: decides what each node boots, follows its installation
 Requires={sockets}
-Requires={DIRECTORY_UNIT}
-After={sockets} {DIRECTORY_UNIT} network.target
+Requires={DIRECTORY_UNIT} {SEED_UNIT}
+After={sockets} {DIRECTORY_UNIT} {SEED_UNIT} network.target
 StartLimitIntervalSec=0
 
 [Service]
@@ -240,6 +243,59 @@ RemainAfterExit=yes
 ExecStart=/usr/bin/install -d -m 0700 -o {ACCOUNT} -g {ACCOUNT} {STATE}/provd
 ExecStart=/usr/bin/install -d -m 0750 -o root -g {ACCOUNT} {STATE}/secrets
 ExecStart=/usr/bin/install -d -m 0700 -o {ACCOUNT} -g {ACCOUNT} {STATE}/secrets/bmc
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}
+
+/// Lays out what the seed medium brings, where one is there; the medium is read as it is, not mounted. One that cannot be read keeps the
+/// daemon from starting: a deployment that lacks its secrets must not count as healthy. Root without capabilities but those that
+/// another user's directory and files need; of the devices it opens CD drives, to read.
+fn seed() -> String {
+    format!(
+        "[Unit]
+Description=Lay out the secrets of the seed medium
+ConditionPathExists=/dev/disk/by-label/{SEED_VOLUME}
+Requires={DIRECTORY_UNIT}
+After={DIRECTORY_UNIT} {STATE_UNIT} var-lib-provbuild.mount
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+UMask=0077
+ExecStart={PROGRAM} seed --owner {ID}
+LimitCORE=0
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_CHOWN
+AmbientCapabilities=
+DevicePolicy=closed
+DeviceAllow=block-sr r
+ProtectSystem=strict
+ReadWritePaths={STATE}/secrets
+ProtectHome=yes
+PrivateTmp=yes
+PrivateNetwork=yes
+PrivateMounts=yes
+ProtectHostname=yes
+ProtectClock=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectProc=invisible
+ProcSubset=pid
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target

@@ -255,7 +255,6 @@ fn rendered(work: &Path, nodes: usize) -> Rendered {
         armed: &netboot::Armed::none(),
         daemon: Some(&program),
         sum: None,
-        deploy: Default::default(),
     };
     render(&loaded.profile, &request).unwrap_or_else(|error| panic!("{error}\n{:#?}", error.faults))
 }

@@ -1,11 +1,12 @@
-//! The NoCloud seed as an ISO 9660 image: what a machine that boots the stock installer from a CD gets as its second CD.
+//! Small ISO 9660 images: the NoCloud seed that a machine which boots the stock installer from a CD gets as its second CD, and the
+//! medium that brings an appliance its secrets (`seed_medium.rs`).
 //!
-//! In: a flat list of files and a time. Out: the image's bytes; the same input gives the same bytes. cloud-init finds the
-//! volume by its label `cidata` (DataSourceNoCloud.py) and mounts it.
+//! In: a volume identifier, a flat list of files and a time. Out: the image's bytes; the same input gives the same bytes. cloud-init
+//! finds its volume by the label `cidata` (DataSourceNoCloud.py) and mounts it.
 //!
 //! ```text
 //! sector 0    system area, zeros                                           ECMA-119 6.2.1
-//!        16   primary volume descriptor, volume identifier "cidata"        ECMA-119 8.4
+//!        16   primary volume descriptor, volume identifier                 ECMA-119 8.4
 //!        17   supplementary volume descriptor, escape sequence "%/E"       ECMA-119 8.5, Joliet Specification
 //!        18   volume descriptor set terminator                             ECMA-119 8.3
 //!        19   path table, little-endian      20   the same, big-endian     ECMA-119 6.9, 9.4
@@ -20,7 +21,9 @@
 //! A number that says "both" is written little-endian, then big-endian (ECMA-119 7.2.3, 7.3.3).
 
 /// Bytes of a logical sector, and of a logical block.
-const SECTOR: usize = 2048;
+pub(crate) const SECTOR: usize = 2048;
+/// Of the primary volume descriptor.
+pub(crate) const DESCRIPTOR: usize = 16;
 const FIRST_FILE: u32 = 26;
 /// Sectors after the last file. A kernel that reads ahead past the end of a medium reports errors; mastering programs add
 /// these too.
@@ -49,11 +52,20 @@ struct Entry<'a> {
     sector: u32,
 }
 
-/// The image with `files` (name and content) in its root directory, all of the time `epoch` (seconds since 1970).
+/// The seed's image with `files` (name and content) in its root directory, all of the time `epoch` (seconds since 1970).
 ///
 /// # Errors
 /// See [`CidataError`].
 pub fn cidata(files: &[(&str, &[u8])], epoch: u32) -> Result<Vec<u8>, CidataError> {
+    // No reader of a seed looks for a name with a dot.
+    match files.iter().find(|(name, _)| name.contains('.')) {
+        Some((name, _)) => Err(CidataError::Name((*name).to_owned())),
+        None => image(VOLUME, files, epoch),
+    }
+}
+
+/// The same with a volume identifier of one's own. No content is copied but into the image.
+pub(crate) fn image(volume: &str, files: &[(&str, &[u8])], epoch: u32) -> Result<Vec<u8>, CidataError> {
     let time = Time::of(epoch);
     let mut entries = entries(files)?;
     let next = |entry: &Entry<'_>| u64::from(entry.sector) + entry.content.len().div_ceil(SECTOR) as u64;
@@ -62,8 +74,8 @@ pub fn cidata(files: &[(&str, &[u8])], epoch: u32) -> Result<Vec<u8>, CidataErro
     let mut put = |sector: usize, bytes: &[u8]| {
         image[sector * SECTOR..][..bytes.len()].copy_from_slice(bytes);
     };
-    put(16, &descriptor(Tree::Primary, end as u32, &time));
-    put(17, &descriptor(Tree::Joliet, end as u32, &time));
+    put(DESCRIPTOR, &descriptor(Tree::Primary, volume, end as u32, &time));
+    put(17, &descriptor(Tree::Joliet, volume, end as u32, &time));
     put(18, b"\xffCD001\x01");
     for tree in [Tree::Primary, Tree::Joliet] {
         let table = tree.path_table() as usize;
@@ -91,10 +103,13 @@ fn entries<'a>(files: &[(&'a str, &'a [u8])]) -> Result<Vec<Entry<'a>>, CidataEr
     let mut entries = Vec::with_capacity(files.len());
     for &(name, content) in files {
         let fit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        if name.is_empty() || name.len() > 28 || !name.bytes().all(fit) {
+        let (stem, extension) = name.split_once('.').unwrap_or((name, "-"));
+        if [stem, extension].iter().any(|part| part.is_empty() || !part.bytes().all(fit)) || name.len() > 28 {
             return Err(CidataError::Name(name.to_owned()));
         }
-        let plain = format!("{}.;1", name.to_ascii_uppercase().replace('-', "_"));
+        // ECMA-119 7.5: the dot is there also where there is no extension.
+        let dot = if name.contains('.') { "" } else { "." };
+        let plain = format!("{}{dot};1", name.to_ascii_uppercase().replace('-', "_"));
         entries.push(Entry { name, plain, content, sector: 0 });
     }
     entries.sort_by(|a, b| a.plain.cmp(&b.plain));
@@ -162,11 +177,11 @@ fn both32(value: u32) -> [u8; 8] {
 }
 
 /// ECMA-119 8.4 and 8.5, which differ in the escape sequences only.
-fn descriptor(tree: Tree, sectors: u32, time: &Time) -> Vec<u8> {
+fn descriptor(tree: Tree, volume: &str, sectors: u32, time: &Time) -> Vec<u8> {
     let mut d = Vec::with_capacity(SECTOR);
     d.extend_from_slice(if tree == Tree::Primary { b"\x01CD001\x01\0" } else { b"\x02CD001\x01\0" });
     d.extend(tree.text("", 32)); // system identifier
-    d.extend(tree.text(VOLUME, 32));
+    d.extend(tree.text(volume, 32));
     d.extend([0; 8]);
     d.extend(both32(sectors));
     let mut escape = [0; 32];

@@ -20,6 +20,7 @@ mod preseed;
 mod release;
 mod report;
 mod seed;
+mod seed_medium;
 mod shell;
 pub mod suggest;
 mod system;
@@ -40,6 +41,7 @@ pub use ipxe::{entry_script, node_script, node_script_path};
 pub use mac::{MacAddr, MacAddrError};
 pub use release::{MirrorKey, Program, Release, Traits};
 pub use seed::{SeedError, SeedFiles, seed_files, static_seed_path};
+pub use seed_medium::{BadSeed, SEED_FILE, SEED_VOLUME, SecretName, Seed, SeedState};
 pub use system::{Account, Addressing, FileSystem, Keyboard, MediaPaths, Partition, Site, Sizing, Storage, System};
 
 /// GRUB's language: how a word is written so that its shell takes it for what it is.

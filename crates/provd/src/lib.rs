@@ -16,6 +16,7 @@
 //! | `nodes` | HTTP for nodes: boot, seed, report |
 //! | `dhcp` | what dnsmasq tells |
 //! | `admin` | HTTP for people and programs: page, API, metrics, health |
+//! | `seed` | what a deployment brings at the first boots: the state disk, the secrets |
 //! | `spelling` | lengths of time in words |
 //! | `serve` | the daemon: listens, watches the time |
 //! | `cli` | arguments and commands |
@@ -28,6 +29,7 @@ pub mod dhcp;
 pub mod nodes;
 pub mod pen;
 pub mod registry;
+pub mod seed;
 pub mod serve;
 mod spelling;
 pub mod state;

@@ -52,9 +52,7 @@ impl Surroundings {
             let error = std::io::Error::other("neither HOME nor XDG_STATE_HOME is set");
             return Err(Failure::Surroundings("find a place for the BMCs' certificates".to_owned(), error));
         };
-        let identities = options.age_identity.clone();
-        let identities = identities
-            .or_else(|| Some(commands::user_directory("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")));
+        let identities = commands::age_identities(options.age_identity.clone());
         let pins = Arc::new(PinFile::new(state.join("provbuild/bmc-certificates")));
         Ok(Surroundings { profile, inventory, directory, identities, pins })
     }

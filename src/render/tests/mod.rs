@@ -147,7 +147,7 @@ fn profile() -> Profile {
         control: Control::default(),
         bios: BTreeMap::new(),
         sum: None,
-        deploy: Default::default(),
+        deploy: Deploy::default(),
     }
 }
 
@@ -184,6 +184,7 @@ impl TestBase {
             "/usr/sbin/nft",
             "/usr/sbin/nginx",
             "/usr/sbin/dnsmasq",
+            "/usr/sbin/mkfs.ext4",
             "/usr/lib/systemd/systemd-networkd",
             "/usr/lib/systemd/systemd-resolved",
             "/usr/lib/systemd/systemd-timesyncd",
@@ -342,8 +343,14 @@ fn every_text_is_known() {
 #[test]
 fn all_faults_come_at_once_with_their_remedies() {
     let mut base = TestBase::new();
-    for path in ["/usr/bin/sudo", "/usr/sbin/nginx", "/usr/lib/ipxe", "/boot/initrd.img-6.12.9-amd64", "/usr/lib/grub"]
-    {
+    for path in [
+        "/usr/bin/sudo",
+        "/usr/sbin/nginx",
+        "/usr/sbin/mkfs.ext4",
+        "/usr/lib/ipxe",
+        "/boot/initrd.img-6.12.9-amd64",
+        "/usr/lib/grub",
+    ] {
         base.tree.remove(&ImagePath::literal(path));
     }
     base.tree.remove(&ImagePath::literal("/usr/lib/systemd/systemd-resolved"));

@@ -7,6 +7,7 @@ mod client;
 mod dhcp_event;
 mod node;
 mod operate;
+mod seed;
 mod show;
 
 use std::path::PathBuf;
@@ -39,6 +40,12 @@ enum Command {
     DhcpEvent(dhcp_event::DhcpEvent),
     /// Makes the appliance's TLS certificate, or keeps it, and prints its SHA-256 fingerprint.
     Certificate(certificate::Certificate),
+    /// Lays out the secrets of the seed medium.
+    #[command(hide = true)]
+    Seed(seed::Seed),
+    /// Finds the state disk, or makes it where the seed medium says so.
+    #[command(hide = true)]
+    State(seed::State),
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,6 +88,8 @@ pub fn run() -> ExitCode {
             dhcp_event::run(&call);
             Ok(())
         }
+        Command::Seed(arguments) => seed::seed(&arguments),
+        Command::State(arguments) => return seed::state(&arguments),
         Command::Certificate(arguments) => {
             certificate::run(&arguments, jiff::Timestamp::now()).map_err(|error| error.into())
         }

@@ -1,0 +1,65 @@
+//! `provbuild run`: the appliance in QEMU, or as a libvirt domain.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::arguments::Machine;
+use super::commands::{Failure, age_identities, print, tell};
+use crate::build::BuildError;
+use crate::deploy::qemu::{self, RunError, RunOptions, State};
+use crate::deploy::seed;
+use crate::profile::{self, Profile};
+use crate::secrets::Secrets;
+
+/// Boots what was built in `directory` from the profile, or prints what would boot it.
+pub(super) fn run(profile: &Path, directory: &Path, machine: &Machine) -> Result<(), Failure> {
+    let options = RunOptions {
+        forwards: if machine.forwards.is_empty() { vec![(2222, 22)] } else { machine.forwards.clone() },
+        keep: machine.keep.clone(),
+        provisioning: machine.provisioning.clone(),
+        secure_boot: machine.secure_boot.then_some(true),
+        state: machine.state.as_deref().map(|file| state(profile, file, machine)).transpose()?,
+        print: machine.print,
+    };
+    if machine.libvirt {
+        let text = qemu::domain(directory, &options, &machine.libvirt_network)?;
+        if options.state.is_some() {
+            tell("note: remove the seed medium beside the state disk once the appliance has booted with it\n");
+        }
+        return print(&text);
+    }
+    Ok(qemu::run(directory, &options)?)
+}
+
+fn state(profile: &Path, file: &Path, machine: &Machine) -> Result<State, Failure> {
+    // References are then absolute as well, wherever they stand.
+    let profile = std::path::absolute(profile)
+        .map_err(|error| Failure::Surroundings(format!("find {}", profile.display()), error))?;
+    let failed = |faults: profile::Faults| Failure::Build(BuildError::Profile(faults.with_warnings(Vec::new())));
+    let loaded = profile::load(&profile).map_err(failed)?;
+    // nodes.toml is read last.
+    let nodes = loaded.files.last().unwrap_or(&profile);
+    let secrets = match machine.secrets {
+        true => secrets(&loaded.profile, nodes, machine.age_identity.clone())?,
+        false => BTreeMap::new(),
+    };
+    Ok(State { file: file.to_owned(), size: loaded.profile.deploy.state_disk, secrets })
+}
+
+/// By the names that the appliance knows them by. `nodes`: the file that relative references are relative to.
+fn secrets(
+    profile: &Profile,
+    nodes: &Path,
+    identities: Option<PathBuf>,
+) -> Result<BTreeMap<String, SecretString>, Failure> {
+    // No core dump has them.
+    let _ = nix::sys::prctl::set_dumpable(false);
+    let directory = nodes.parent().unwrap_or(Path::new("/")).to_owned();
+    let variable: &dyn Fn(&str) -> Option<OsString> = &|name| env::var_os(name);
+    let secrets = Secrets { directory, identities: age_identities(identities), variable };
+    seed::collect(profile, &|reference| secrets.get(reference)).map_err(|faults| RunError::Secrets(faults).into())
+}
