@@ -65,8 +65,8 @@ impl Vmrun {
     pub(super) fn address(&self, vmx: &Path) -> Result<Option<IpAddr>, DeployError> {
         let said = self.on("getGuestIPAddress", vmx, &[], self.pace.call)?.map_err(unasked)?;
         if said.success {
-            let addresses = said.text.lines().filter_map(|line| line.trim().parse().ok());
-            return Ok(addresses.last().and_then(usable));
+            let mut addresses = said.text.lines().filter_map(|line| line.trim().parse().ok());
+            return Ok(addresses.next_back().and_then(usable));
         }
         let text = said.text.to_ascii_lowercase();
         // "not powered on" is also said of a machine that another service has not told vmrun about: the caller asks the list.
