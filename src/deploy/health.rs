@@ -71,7 +71,7 @@ impl Health for Healthz {
             .extensions()
             .get::<TlsInfo>()
             .and_then(TlsInfo::peer_certificate)
-            .and_then(|der| key_of(der))
+            .and_then(key_of)
             .ok_or("it shows no certificate that can be read")?;
         let mut text = String::new();
         response.take(LONGEST).read_to_string(&mut text).map_err(|error| error.to_string())?;

@@ -109,7 +109,8 @@ impl Default for Deploy {
 }
 
 const SMALLEST_STATE: ByteSize = ByteSize::gib(1);
-const LARGEST_STATE: ByteSize = ByteSize::gib(8192);
+/// A growable VMDK, as Workstation has it, counts its sectors in 32 bits.
+const LARGEST_STATE: ByteSize = ByteSize::gib(2040);
 
 pub(super) fn deploy(
     cx: &mut Decoding,
