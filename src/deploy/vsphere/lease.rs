@@ -177,8 +177,14 @@ impl Lease<'_> {
         let (url, host) = disk_url(url, self.session.url()).map_err(Failure::nonsense)?;
         let request = match url.origin() == self.session.url().origin() {
             true => self.session.request(reqwest::Method::POST, url)?,
-            // The URL itself is the right to write.
-            false => self.session.trust.client_of(print)?.post(url),
+            // The URL itself is the right to write. A request without a body comes first: where one with a body fails, the library says only
+            // that nobody takes it, and not that the certificate is another one.
+            false => {
+                let other = self.session.trust.client_of(print)?;
+                let root = url.join("/").map_err(|_| Failure::nonsense("a host without a root"))?;
+                other.get(root).send().map_err(|error| tls::failure(&error, &host))?;
+                other.post(url)
+            }
         };
         progress.event(Event::TransferStarted { stage: Stage::Deploy, files: 1, bytes: package.length });
         let sent = self.transfer(request, package.stream()?, package.length, &host, progress);
