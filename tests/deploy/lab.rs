@@ -74,7 +74,7 @@ impl Lab {
     pub(crate) fn profile(&self, more: &str) {
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/debian.toml");
         let mut timeouts = String::new();
-        for (key, value) in [("health-timeout", "15s"), ("stop-timeout", "5s")] {
+        for (key, value) in [("health-timeout", "1min"), ("stop-timeout", "1min")] {
             if !more.contains(key) {
                 timeouts += &format!("{key} = \"{value}\"\n");
             }
