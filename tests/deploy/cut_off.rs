@@ -29,7 +29,7 @@ fn cut(lab: &Lab, moment: &str) -> bool {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_first_deployment_that_was_cut_off_is_completed() {
     let mut cuts = 0;
     for moment in MOMENTS {
@@ -47,7 +47,7 @@ fn sandbox_a_first_deployment_that_was_cut_off_is_completed() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_an_upgrade_that_was_cut_off_is_completed() {
     let mut cuts = 0;
     for moment in MOMENTS.into_iter().chain(["stop before", "stop after"]) {
@@ -68,7 +68,7 @@ fn sandbox_an_upgrade_that_was_cut_off_is_completed() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_way_back_that_was_cut_off_is_completed() {
     // The second start, stop and configuration are those of the way back.
     for moment in ["start before 2", "start after 2", "stop before 2", "stop after 2"] {
@@ -89,7 +89,7 @@ fn sandbox_a_way_back_that_was_cut_off_is_completed() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_two_at_once_do_not_meet() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -107,7 +107,7 @@ fn sandbox_two_at_once_do_not_meet() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_killed_while_it_copies() {
     // At moments that nobody has chosen: the copy, the state disk, the configuration.
     for milliseconds in [20, 60, 120, 250, 500, 900] {

@@ -41,10 +41,9 @@ fn must(command: &mut Command) -> String {
 impl Site {
     fn new() -> Site {
         let lab = Lab::new("deploy", 0);
-        lab.run("ip", &["addr", "add", "198.18.0.1/15", "dev", "lo"]);
         let stub = Bench::executable().expect("stub-vmrun is built: cargo build --release -p vmware-stand-in");
         let mut bench = Bench::new(&lab.directory.join("stand-in"), Mode::Qemu, &stub).unwrap();
-        for (name, value) in [("NETWORK", "198.18"), ("MEMORY", "1536"), ("SOFT_STOP", "180")] {
+        for (name, value) in [("MEMORY", "1536"), ("SOFT_STOP", "180")] {
             bench.set(&format!("VMWARE_STANDIN_{name}"), value).unwrap();
         }
         let key = lab.directory.join("key");

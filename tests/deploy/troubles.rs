@@ -22,31 +22,31 @@ fn broken(lab: &Lab, behaviour: Behaviour) {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_an_unwell_build_is_taken_back() {
     broken(&Lab::new(), Behaviour::Unwell);
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_silent_build_is_taken_back() {
     broken(&Lab::new(), Behaviour::Silent);
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_build_without_tools_is_taken_back() {
     broken(&Lab::new(), Behaviour::NoTools);
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_another_image_than_the_builds_is_taken_back() {
     broken(&Lab::new(), Behaviour::Impostor);
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_broken_first_build_leaves_nothing_in_the_way() {
     let lab = Lab::new();
     lab.build(1, Behaviour::Silent);
@@ -58,7 +58,7 @@ fn sandbox_a_broken_first_build_leaves_nothing_in_the_way() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_guest_that_does_not_shut_down_is_switched_off() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -78,7 +78,7 @@ fn sandbox_a_guest_that_does_not_shut_down_is_switched_off() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_stop_that_is_done_and_denied_is_a_stop() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -89,7 +89,7 @@ fn sandbox_a_stop_that_is_done_and_denied_is_a_stop() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_machine_that_was_switched_off_is_started() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -102,7 +102,7 @@ fn sandbox_a_machine_that_was_switched_off_is_started() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_machine_that_does_not_start_is_told_with_vmruns_words() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -115,7 +115,7 @@ fn sandbox_a_machine_that_does_not_start_is_told_with_vmruns_words() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_machine_that_goes_off_by_itself_is_noticed_before_the_timeout() {
     let lab = Lab::with("health-timeout = \"10min\"\n");
     lab.build(1, Healthy);
@@ -126,7 +126,7 @@ fn sandbox_a_machine_that_goes_off_by_itself_is_noticed_before_the_timeout() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_lost_state_disk_is_not_replaced_by_an_empty_one() {
     let lab = Lab::new();
     lab.build(1, Healthy);

@@ -6,7 +6,7 @@ use crate::fake_build::Behaviour::Healthy;
 use crate::lab::{Lab, PASSWORD};
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_the_first_deployment_makes_the_machine() {
     let lab = Lab::new();
     let image = lab.build(1, Healthy);
@@ -28,7 +28,7 @@ fn sandbox_the_first_deployment_makes_the_machine() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_the_same_build_twice_changes_nothing() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -44,7 +44,7 @@ fn sandbox_the_same_build_twice_changes_nothing() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_plan_touches_nothing() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -61,7 +61,7 @@ fn sandbox_a_plan_touches_nothing() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_a_new_build_swaps_the_system_disk_and_keeps_the_state() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -85,7 +85,7 @@ fn sandbox_a_new_build_swaps_the_system_disk_and_keeps_the_state() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_old_generations_are_pruned_by_count() {
     let lab = Lab::with("keep = 1\n");
     for version in 1..=4 {
@@ -102,7 +102,7 @@ fn sandbox_old_generations_are_pruned_by_count() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_secrets_are_renewed_without_a_new_generation() {
     let lab = Lab::new();
     lab.build(1, Healthy);
@@ -119,7 +119,7 @@ fn sandbox_secrets_are_renewed_without_a_new_generation() {
 }
 
 #[test]
-#[ignore = "needs a network namespace with 198.18.0.0/15 on its loopback"]
+#[ignore = "needs port 443 of the loopback (root)"]
 fn sandbox_destroy_keeps_the_state_unless_it_is_named() {
     let lab = Lab::new();
     lab.run("destroy", &[]).is(0, &["there was nothing"]);

@@ -139,11 +139,11 @@ impl Control {
     }
 }
 
-/// An address at which others may reach the guest, out of what the tools say first.
+/// An address at which others may reach the guest, out of what the tools say first. They say none of its own loopback.
 pub(super) fn usable(address: IpAddr) -> Option<IpAddr> {
     let useless = match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_multicast(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.is_multicast(),
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
     };
     (!useless).then_some(address)
 }
