@@ -52,7 +52,8 @@ LABEL={STATE_LABEL} {STATE} ext4 noauto,noatime 0 2
 /// Services must not use `StateDirectory=` below the mount point: systemd takes it as a requirement of the mount.
 fn state_unit(daemon: bool) -> String {
     let find = match daemon {
-        true => format!("exec {} state", provd::PROGRAM),
+        // Whatever else it ends with is a failure, and none that may be passed over.
+        true => format!("{} state; s=$$?; test $$s -le 1 || exit 255; exit $$s", provd::PROGRAM),
         false => format!("test -e /dev/disk/by-label/{STATE_LABEL}"),
     };
     format!(

@@ -75,8 +75,10 @@ impl Site {
 
     /// `provbuild deploy profile.toml ...` in the namespace.
     fn deploy(&self, arguments: &[&str]) -> Output {
-        let mut command = self.lab.command(env!("CARGO_BIN_EXE_provbuild"));
-        command.args(["deploy", "profile.toml"]).args(arguments).current_dir(&self.project.directory);
+        // Entering the namespaces changes the directory.
+        let mut command = self.lab.command("env");
+        command.arg("-C").arg(&self.project.directory).arg(env!("CARGO_BIN_EXE_provbuild"));
+        command.args(["deploy", "profile.toml"]).args(arguments);
         if !arguments.contains(&"--no-build") {
             command.arg("--store").arg(Project::store());
         }
