@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod archive;
+pub mod netboot;
 pub mod project;
 pub mod server;
 

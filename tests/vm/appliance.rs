@@ -9,6 +9,7 @@ use provbuild::manifest::Manifest;
 use provbuild::vocab::Digest;
 
 use crate::client::{Asks, Client};
+use crate::common::netboot::{KERNEL, netboot};
 use crate::common::project::{NODES, Project};
 use crate::lab::Lab;
 use crate::machine::{Bus, Firmware, First, Link, Machine, Spec};
@@ -22,7 +23,6 @@ const SERVER: &str = "10.10.1.1";
 const UPLINK: &str = "10.0.2.2";
 /// Port of a publisher of media there.
 const PUBLISHER: u16 = 8099;
-const KERNEL: &str = "not really a kernel\n";
 
 pub(crate) struct Appliance {
     directory: PathBuf,
@@ -54,27 +54,6 @@ pub(crate) fn appliance() -> &'static Appliance {
         let manifest = project.built(&[]);
         Appliance { directory: project.out(), manifest, key }
     })
-}
-
-/// A stand-in for debian-installer's archive, with a kernel that is only some text, where a publisher in the lab has it.
-fn netboot(directory: &Path) -> PathBuf {
-    let (tree, www) = (directory.join("netboot"), directory.join("www"));
-    for (name, text) in [
-        ("version.info", "Debian version:  13 (trixie)\n"),
-        ("debian-installer/amd64/linux", KERNEL),
-        ("debian-installer/amd64/initrd.gz", "not really an initrd\n"),
-    ] {
-        let path = tree.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    std::fs::create_dir_all(&www).unwrap();
-    let archive = www.join("netboot.tar.gz");
-    // The same bytes each time, or the appliance would be built anew.
-    let pack = "tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw -c . | gzip -n -c";
-    let command = format!("cd '{}' && {pack} > '{}'", tree.display(), archive.display());
-    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
-    archive
 }
 
 impl Appliance {
