@@ -18,8 +18,8 @@ use crate::deploy::seed::{self, SecretFault};
 use crate::deploy::vsphere::Vsphere;
 use crate::deploy::workstation::{WINDOWS_VARIABLES, Workstation};
 use crate::deploy::{
-    Clock, DeployError, Deployment, Fate, Generation, Healthz, Kind, Observed, Outcome, Plan, Record, Release, Site,
-    StateDisk, Terms,
+    Clock, DeployError, Deployment, Fate, Generation, Healthz, Kind, Observed, Orders, Outcome, Plan, Record, Release,
+    Site, StateDisk, Terms,
 };
 use crate::manifest::Manifest;
 use crate::profile::{self, Profile};
@@ -44,12 +44,24 @@ pub(super) struct Deploy {
     /// Deliver the secrets again, also where the build is deployed already; the machine is restarted.
     #[arg(long, conflicts_with = "rollback")]
     renew_secrets: bool,
+    /// Take over a machine or disks that are there without a record: the state disk is kept, the system disks are replaced.
+    #[arg(long, conflicts_with = "rollback")]
+    adopt: bool,
+    /// Trust the key that the management page has now, instead of the one that was seen first.
+    #[arg(long, conflicts_with = "rollback")]
+    accept_page_key: bool,
     /// Go back to the last healthy generation before this one, or out of a deployment that was cut off.
     #[arg(long)]
     rollback: bool,
     /// The generation to go back to, as `provbuild generations` numbers them.
     #[arg(long, value_name = "NUMBER", requires = "rollback")]
     to: Option<u32>,
+}
+
+impl Deploy {
+    fn orders(&self) -> Orders {
+        Orders { renew_secrets: self.renew_secrets, adopt: self.adopt, forget_page_key: self.accept_page_key }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -272,7 +284,7 @@ pub(super) fn deploy(arguments: &Deploy, json: bool, progress: &dyn Progress) ->
         let secrets = seed::collect(&setup.profile, &|reference| setup.secret(reference)).map_err(unresolved)?;
         seed::medium(record, number, &secrets, setup.now())
     };
-    let outcome = deployment.deploy(&release, &make, arguments.renew_secrets)?;
+    let outcome = deployment.deploy(&release, &make, arguments.orders())?;
     print_outcome(&outcome, json)
 }
 
@@ -320,7 +332,7 @@ fn plan(
         }
         false => Digest::of(b"not built yet"),
     };
-    print_plan(&deployment.plan(id, arguments.renew_secrets)?, &to_run, title, json)
+    print_plan(&deployment.plan(id, arguments.orders())?, &to_run, title, json)
 }
 
 fn print_plan(plan: &Plan, before: &[String], title: &str, json: bool) -> Result<(), Failure> {

@@ -99,7 +99,7 @@ impl Default for Deploy {
         Deploy {
             keep: 2,
             health_timeout: time::Duration::from_secs(600),
-            stop_timeout: time::Duration::from_secs(120),
+            stop_timeout: time::Duration::from_secs(720),
             state_disk: ByteSize::gib(20),
             webhook_key: None,
             workstation: None,
