@@ -22,7 +22,7 @@ use crate::deploy::{
     Site, StateDisk, Terms,
 };
 use crate::manifest::Manifest;
-use crate::profile::{self, Profile};
+use crate::profile::{self, Link, Profile};
 use crate::secrets::{SecretError, Secrets};
 use crate::vocab::{Digest, Epoch, Progress, Remedy as _};
 
@@ -160,9 +160,9 @@ impl Setup {
     }
 
     /// A secret of the target's own.
-    fn credentials(&self, reference: &SecretRef) -> Result<secrecy::SecretString, DeployError> {
+    fn credentials(&self, option: &str, reference: &SecretRef) -> Result<secrecy::SecretString, DeployError> {
         self.secret(reference).map_err(|error| {
-            let failed = DeployError::new(Kind::Io, format!("the target's credentials: {error}"));
+            let failed = DeployError::new(Kind::Io, format!("{option}: {error}"));
             match error.help() {
                 Some(help) => failed.help(help),
                 None => failed,
@@ -175,7 +175,10 @@ impl Setup {
         let deploy = &self.profile.deploy;
         match (self.target, &deploy.workstation, &deploy.vsphere) {
             (Target::Workstation, Some(settings), _) => {
-                let rest = settings.rest.as_ref().map(|rest| self.credentials(&rest.credentials)).transpose()?;
+                let rest = settings.rest.as_ref();
+                let rest = rest
+                    .map(|rest| self.credentials("deploy.workstation.rest.credentials", &rest.credentials))
+                    .transpose()?;
                 let workstation = Workstation {
                     name: &self.profile.name,
                     settings,
@@ -196,13 +199,39 @@ impl Setup {
                 let vsphere = Vsphere {
                     name: &self.profile.name,
                     settings,
-                    credentials: self.credentials(&settings.credentials)?,
+                    credentials: self.credentials("deploy.vsphere.credentials", &settings.credentials)?,
                     authorities: commands::authorities(),
                 };
                 Ok((vsphere.open()?, vsphere.settings()))
             }
             _ => Err(no_target("the profile has no such target")),
         }
+    }
+
+    /// The target and the machine, for plans.
+    fn machine(&self, title: &str) -> String {
+        let Profile { appliance, network, deploy, .. } = &self.profile;
+        let link = |link: &Link| match link {
+            Link::Nat => "nat".to_owned(),
+            Link::Bridged => "bridged".to_owned(),
+            Link::HostOnly => "hostonly".to_owned(),
+            Link::Named(name) => name.clone(),
+        };
+        let networks = match (self.target, &deploy.workstation, &deploy.vsphere) {
+            (Target::Workstation, Some(it), _) => [link(&it.uplink), link(&it.provisioning)],
+            (Target::Vsphere, _, Some(it)) => [it.uplink.clone(), it.provisioning.clone()],
+            _ => return title.to_owned(),
+        };
+        let [uplink, provisioning] = networks;
+        format!(
+            "{title}\n  {} of memory, {} processors, system disk {}, state disk {}\n  uplink on {uplink:?} ({}), provisioning on {provisioning:?} ({})",
+            appliance.memory,
+            appliance.cpus,
+            appliance.disk,
+            deploy.state_disk,
+            network.uplink.mac,
+            network.provisioning.mac,
+        )
     }
 
     fn deployment<'a>(
@@ -264,13 +293,13 @@ pub(super) fn deploy(arguments: &Deploy, json: bool, progress: &dyn Progress) ->
     let mut deployment = setup.deployment(site, &health, progress)?;
     if arguments.rollback {
         if arguments.plan {
-            return print_plan(&deployment.plan_rollback(arguments.to)?, &[], &title, json);
+            return print_plan(&deployment.plan_rollback(arguments.to)?, &[], &setup.machine(&title), json);
         }
         let outcome = deployment.rollback(arguments.to)?;
         return print_outcome(&outcome, json);
     }
     if arguments.plan {
-        return plan(arguments, &build, &deployment, &settings, &title, json);
+        return plan(arguments, &build, &deployment, &settings, &setup.machine(&title), json);
     }
     let (directory, manifest) = match arguments.no_build {
         true => built(&build, &setup.profile.name)?,
@@ -375,6 +404,8 @@ pub(super) fn generations(arguments: &Generations, json: bool, progress: &dyn Pr
     let health = healthz()?;
     let (record, there) = setup.deployment(site, &health, progress)?.look()?;
     if json {
+        // What is not there has no number of its own yet.
+        let record = record.generations.first().map(|_| &record);
         let observed = json!({ "exists": there.exists, "running": there.running, "configured": there.configured,
             "state-disk": there.state, "seed-medium": there.seed });
         return print(&format!("{}\n", json!({ "target": title, "record": record, "observed": observed })));
@@ -414,6 +445,9 @@ fn listing(record: &Record, there: &Observed, title: &str) -> String {
             pending.unwrap_or("")
         );
     }
+    if record.pending.is_some() {
+        text += "cut off: `deploy` goes on, `deploy --rollback` goes back\n";
+    }
     text
 }
 
@@ -424,16 +458,29 @@ pub(super) fn destroy(arguments: &Destroy, json: bool, progress: &dyn Progress) 
     let health = healthz()?;
     let mut deployment = setup.deployment(site, &health, progress)?;
     if arguments.plan {
-        let (record, there) = deployment.look()?;
-        let disks = record.generations.len();
+        let (_, there) = deployment.look()?;
+        let disks = match there.staged.as_slice() {
+            [] => "there is no system disk".to_owned(),
+            [one] => format!("remove the system disk of generation {one}"),
+            several => format!("remove the system disks of {} generations", several.len()),
+        };
         let state = match (there.state, arguments.with_state) {
             (false, _) => "there is no state disk",
             (true, true) => "remove the state disk and the record",
             (true, false) => "keep the state disk and the record",
         };
-        let machine = if there.exists { "stop and remove the machine" } else { "there is no machine" };
-        return print(&format!("{title}\n  {machine}\n  remove {disks} system disks\n  {state}\n"));
+        let machine = match (there.exists, there.running) {
+            (false, _) => "there is no machine",
+            (true, true) => "stop and remove the machine",
+            (true, false) => "remove the machine",
+        };
+        if json {
+            let line = json!({ "event": "plan", "target": title, "steps": [machine, disks, state] });
+            return print(&format!("{line}\n"));
+        }
+        return print(&format!("{title}\n  {machine}\n  {disks}\n  {state}\n"));
     }
+    let state = deployment.look()?.1.state;
     let done = deployment.destroy(arguments.with_state)?;
     if json {
         return print(&format!(
@@ -441,10 +488,13 @@ pub(super) fn destroy(arguments: &Destroy, json: bool, progress: &dyn Progress) 
             json!({ "event": "destroyed", "existed": done, "state-kept": !arguments.with_state })
         ));
     }
-    tell(match (done, arguments.with_state) {
-        (false, _) => "there was nothing\n",
-        (true, true) => "the machine, its disks and the state disk are gone\n",
-        (true, false) => "the machine and its system disks are gone; the state disk is kept for the next deployment\n",
+    tell(match (done, arguments.with_state, state) {
+        (false, ..) => "there was nothing\n",
+        (true, true, true) => "the machine, its disks and the state disk are gone\n",
+        (true, _, false) => "the machine and its system disks are gone; there was no state disk\n",
+        (true, false, true) => {
+            "the machine and its system disks are gone; the state disk is kept for the next deployment\n"
+        }
     });
     Ok(())
 }

@@ -221,6 +221,11 @@ impl Deployment<'_> {
                 (Err(error), Step::WriteSeed { .. } | Step::Configure { .. } | Step::Start) if stopped => {
                     return Err(self.undo(record, plan.target, error));
                 }
+                (Err(error), _) if error.help.is_none() => {
+                    return Err(error.help(
+                        "what was begun is in the record: deploying again goes on from here, `provbuild deploy --rollback` goes back",
+                    ));
+                }
                 (Err(error), _) => return Err(error),
             }
         }
@@ -316,7 +321,7 @@ impl Deployment<'_> {
     fn await_health(&mut self, record: &mut Record, number: u32) -> Result<Result<IpAddr, String>, DeployError> {
         let generation = record.generation(number).ok_or_else(|| missing(number))?;
         let wanted = Wanted {
-            image: generation.image_digest.to_string(),
+            image: generation.image_digest,
             // Later starts have no medium: what was read last may be of any generation.
             seed: (generation.fate == Fate::Untried).then_some(number),
         };
@@ -353,7 +358,10 @@ impl Deployment<'_> {
         let answer = self.health.ask(address).map_err(|reason| format!("https://{address}/healthz: {reason}"))?;
         let who = format!("the appliance at {address}");
         match answer.image {
-            Some(image) if image != wanted.image => return Err(format!("{who} runs the image {image}")),
+            Some(image) if image != wanted.image.to_string() => {
+                let short = image.get(..12).unwrap_or(&image);
+                return Err(format!("{who} runs the image {short}, not {}", wanted.image.short()));
+            }
             None => return Err(format!("{who} does not say which image it runs")),
             Some(_) if !answer.works => return Err(format!("{who} says that it does not work")),
             Some(_) => {}
@@ -392,7 +400,8 @@ impl Deployment<'_> {
         }
         let Some(from) = change.from else {
             let saved = self.site.save(record).err().map(|error| format!(" ({error})")).unwrap_or_default();
-            let help = "look at its console, mend the profile and deploy again; the state disk is kept";
+            let help = "look at its console, mend the profile and deploy again; the state disk is kept. Until then the seed medium with the \
+                        secrets stays with it; `provbuild destroy` removes it with the machine";
             return failed(format!(
                 "{what}. There is no generation before it to go back to: it was left as it is{saved}"
             ))
@@ -400,8 +409,9 @@ impl Deployment<'_> {
         };
         self.note(&format!("{what}: back to generation {from}"));
         match self.back(record, from) {
-            Ok(Ok(address)) => failed(format!("{what}. Generation {from} runs again, at {address}"))
-                .help("its system disk is kept until the next deployment; mend the profile, build and deploy again"),
+            Ok(Ok(address)) => failed(format!("{what}. Generation {from} runs again, at {address}")).help(format!(
+                "generation {number}'s system disk is kept until the next deployment; mend the profile and deploy again"
+            )),
             Ok(Err(again)) => {
                 failed(format!("{what}; back on generation {from}: {again}. The machine was left as it is"))
                     .help("neither build is healthy: look at the console, the network and the state disk")
@@ -432,11 +442,16 @@ impl Deployment<'_> {
     fn back(&mut self, record: &mut Record, from: u32) -> Result<Result<IpAddr, String>, DeployError> {
         record.pending = Some(Pending { generation: from, from: None });
         self.site.save(record)?;
+        self.note(&Step::Stop.to_string());
         self.site.stop(record, self.terms.stop_timeout)?;
+        self.note(&Step::Configure { number: from, seed: false }.to_string());
         self.configure(record, from, false)?;
         // Whatever is wrong with it is said at the end: first the appliance runs.
+        self.note(&Step::WipeSeed.to_string());
         let wiped = self.site.wipe_seed(record);
+        self.note(&Step::Start.to_string());
         self.site.start(record)?;
+        self.note(&Step::Await { number: from }.to_string());
         let found = self.await_health(record, from)?;
         if found.is_ok() {
             record.current = Some(from);
@@ -450,7 +465,7 @@ impl Deployment<'_> {
 
 /// What the appliance must say.
 struct Wanted {
-    image: String,
+    image: Digest,
     /// Generation of the seed medium that it must have read.
     seed: Option<u32>,
 }

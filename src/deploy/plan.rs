@@ -208,11 +208,12 @@ fn state_is_there(record: &Record, there: &Observed) -> Result<(), DeployError> 
 /// System disks that are kept no longer once `target` is the current generation: everything but the newest healthy ones.
 fn obsolete(record: &Record, there: &Observed, target: u32, keep: u32) -> Vec<u32> {
     let others = || record.generations.iter().rev().filter(|generation| generation.number != target);
-    let kept: Vec<u32> = others()
-        .filter(|generation| generation.fate == Fate::Healthy && there.staged.contains(&generation.number))
-        .take(keep as usize)
-        .map(|generation| generation.number)
-        .collect();
+    let of = |fate: Fate| {
+        others().filter(move |generation| generation.fate == fate && there.staged.contains(&generation.number))
+    };
+    // Ones that somebody went back from may be wanted again, after those that a way back leads to.
+    let kept = of(Fate::Healthy).chain(of(Fate::Withdrawn)).take(keep as usize);
+    let kept: Vec<u32> = kept.map(|generation| generation.number).collect();
     let mut obsolete: Vec<u32> = others()
         .map(|generation| generation.number)
         // What a crash left without a line in the record.
