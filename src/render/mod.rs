@@ -25,6 +25,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 mod units;
+mod vmware;
 
 use std::collections::BTreeMap;
 
@@ -102,6 +103,7 @@ pub fn render(profile: &Profile, request: &Request<'_>) -> Result<Rendered, Rend
     accounts::render(&mut canvas, profile, *epoch, daemon.is_some());
     storage::render(&mut canvas, ids, daemon.is_some());
     network::render(&mut canvas, profile);
+    vmware::render(&mut canvas);
     ssh::render(&mut canvas, profile);
     nftables::render(&mut canvas, profile);
     let boot = boot_tree::render(&mut canvas, profile, request, daemon.is_some());

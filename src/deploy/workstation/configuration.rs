@@ -2,7 +2,8 @@
 //!
 //! Everything comes anew from the build and the profile, so that two deployments of one build are configured alike. Kept from the former file
 //! is only what makes it the same machine to its guest: see [`is_identity`]. Not kept, among others: `checkpoint.vmState`, which is
-//! the memory of a suspended machine and belongs to another system disk; what somebody has changed by hand; the window's place.
+//! the memory of a suspended machine and belongs to another system disk; the window's place; what somebody has changed by hand, adapters and
+//! CD drives that were added included. Only a disk that was added is not dropped: [`other_disk`] finds it, and the machine is left alone.
 
 use super::layout::{Layout, SEED, STATE};
 use super::vmx::Dictionary;
@@ -133,9 +134,38 @@ pub(super) fn state_disk(vmx: &Dictionary) -> Option<&str> {
 }
 
 fn disk(vmx: &Dictionary, unit: u8) -> Option<&str> {
-    ["scsi0", "nvme0"].into_iter().find_map(|controller| {
-        let present = vmx.is_true(&format!("{controller}:{unit}.present"));
-        vmx.get(&format!("{controller}:{unit}.fileName")).filter(|_| present)
+    vmx.get(&format!("{}.fileName", disk_device(vmx, unit)?))
+}
+
+fn disk_device(vmx: &Dictionary, unit: u8) -> Option<String> {
+    let devices = ["scsi0", "nvme0"].into_iter().map(|controller| format!("{controller}:{unit}"));
+    let is_there =
+        |device: &String| vmx.is_true(&format!("{device}.present")) && vmx.get(&format!("{device}.fileName")).is_some();
+    devices.into_iter().find(is_there)
+}
+
+/// Device and file of the first disk that is neither the system's nor the state's: somebody has added it. CDs are no disks.
+pub(super) fn other_disk(vmx: &Dictionary) -> Option<(&str, &str)> {
+    let ours = [disk_device(vmx, 0), disk_device(vmx, 1)];
+    vmx.entries().find_map(|(name, file)| {
+        let (device, key) = name.rsplit_once('.')?;
+        let is = |key: &str, wanted: &dyn Fn(&str) -> bool| vmx.get(&format!("{device}.{key}")).is_some_and(wanted);
+        // Whatever else VMware takes for a truth: only what is surely switched off is passed over.
+        let there = is("present", &|value| !value.eq_ignore_ascii_case("false"));
+        let cd = is("deviceType", &|value| value.to_ascii_lowercase().contains("cdrom"));
+        let known = ours.iter().flatten().any(|known| known.eq_ignore_ascii_case(device));
+        let other = key.eq_ignore_ascii_case("fileName") && is_unit(device) && there && !cd && !known;
+        other.then_some((device, file))
+    })
+}
+
+/// `scsi0:2`: a place for a disk or a CD.
+fn is_unit(device: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let device = device.to_ascii_lowercase();
+    ["scsi", "nvme", "sata", "ide"].iter().any(|kind| {
+        let place = device.strip_prefix(kind).and_then(|rest| rest.split_once(':'));
+        place.is_some_and(|(controller, unit)| number(controller) && number(unit))
     })
 }
 
@@ -225,6 +255,38 @@ mod tests {
         assert_eq!(system_disk(&vmx), Some("generations/3/system.vmdk"));
         let nvme = composed(Some(former), |settings| settings.controller = Controller::Nvme, false);
         assert_eq!(nvme.get("scsi0.pciSlotNumber"), None);
+    }
+
+    #[test]
+    fn a_disk_that_somebody_added_is_found_and_nothing_else() {
+        let with = |more: &str| {
+            let text = composed(None, |_| {}, true).to_text() + more;
+            other_disk(&Dictionary::parse(text.as_bytes()).0).map(|(device, file)| format!("{device} {file}"))
+        };
+        assert_eq!(with(""), None);
+        let nvme = composed(None, |settings| settings.controller = Controller::Nvme, false);
+        assert_eq!(other_disk(&nvme), None);
+        for other in [
+            // CDs, one that is not there, a floppy, adapters.
+            "sata0:0.present = \"TRUE\"\nsata0:0.fileName = \"auto detect\"\nsata0:0.deviceType = \"cdrom-raw\"\n",
+            "ide1:0.present = \"TRUE\"\nide1:0.fileName = \"a.iso\"\nide1:0.deviceType = \"atapi-CDROM\"\n",
+            "scsi0:2.present = \"false\"\nscsi0:2.fileName = \"data.vmdk\"\n",
+            "scsi0:2.fileName = \"data.vmdk\"\n",
+            "floppy0.present = \"TRUE\"\nfloppy0.fileName = \"a.flp\"\n",
+            "ethernet2.present = \"TRUE\"\nserial0.present = \"TRUE\"\nserial0.fileName = \"log\"\n",
+        ] {
+            assert_eq!(with(other), None, "{other}");
+        }
+        for (device, more) in [
+            ("scsi0:2", "SCSI0:2.Present = \"TRUE\"\nscsi0:2.deviceType = \"scsi-hardDisk\"\n"),
+            ("scsi1:0", "scsi1:0.present = \"TRUE\"\n"),
+            ("nvme0:1", "nvme0:1.present = \"1\"\n"),
+            ("sata0:2", "sata0:2.present = \"TRUE\"\nsata0:2.deviceType = \"disk\"\n"),
+            ("IDE0:1", "IDE0:1.present = \"TRUE\"\nIDE0:1.deviceType = \"rawDisk\"\n"),
+        ] {
+            let found = with(&format!("{more}{device}.filename = \"data.vmdk\"\n"));
+            assert_eq!(found, Some(format!("{device} data.vmdk")));
+        }
     }
 
     #[test]

@@ -117,6 +117,21 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, DeployError> {
     Ok(names)
 }
 
+/// As [`names`], of what may go or be no directory while it is looked at, as VMware's locks.
+pub(super) fn names_in(directory: &Path) -> Result<Vec<String>, DeployError> {
+    match directory.is_dir() {
+        true => names(directory),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Every directory with disks in it: the deployment's own, and each generation's.
+pub(super) fn directories(layout: &Layout) -> Result<Vec<PathBuf>, DeployError> {
+    let generations = layout.generations();
+    let below = names_in(&generations)?.into_iter().map(|name| generations.join(name));
+    Ok([layout.root.clone()].into_iter().chain(below).collect())
+}
+
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -1,26 +1,30 @@
 //! The verbs of a site, as operations on the deployment's directory and calls of VMware's programs.
 //!
 //! Invariants: NAME.vmx is written only while the machine is off, and only if it is ours: its first disk is a generation's, its second one
-//! the state disk itself. A snapshot made in Workstation puts another file over the state disk; writing the file anew would lose what is in
-//! there, so such a machine is left alone until the snapshots are gone. Locks of VMware (*.lck) are never touched.
+//! the state disk itself, and it has no other. A snapshot made in Workstation puts another file over a disk; a NAME.vmx written anew would
+//! lose what is in there, so such a machine is left alone until the snapshots are gone, also where NAME.vmx itself is lost.
 
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use bmc::plain;
 
 use super::super::error::{DeployError, Kind, at};
 use super::super::record::Record;
 use super::super::release::Release;
 use super::super::site::{Configuration, Observed, Site};
-use super::configuration::{SEED_DEVICE, Wanted, compose, state_disk, system_disk, without_seed};
+use super::configuration::{SEED_DEVICE, Wanted, compose, other_disk, state_disk, system_disk, without_seed};
 use super::control::{Control, Pace};
+use super::deltas::{delta, is_delta};
 use super::layout::{
     self, BASE, Layout, Lock, STATE, SYSTEM, names, part, remove_directory, remove_file, remove_tree, rename_new,
     sync_directory, write_whole,
 };
+use super::locks::held_disk;
 use super::seed;
 use super::stage::stage;
 use super::vmx::Dictionary;
@@ -28,11 +32,15 @@ use crate::image::{name_vmdk, write_blank_vmdk};
 use crate::profile;
 use crate::vocab::{ByteSize, Digest, Progress};
 
+const WITHOUT_SNAPSHOTS: &str = "delete its snapshots in VMware Workstation; the disks' contents are kept then";
+
 pub(super) struct Machine {
     pub(super) layout: Layout,
     pub(super) settings: profile::Workstation,
     pub(super) control: Control,
     pub(super) pace: Pace,
+    /// When this host was booted, where VMware's programs run on it.
+    pub(super) booted: Option<SystemTime>,
     pub(super) lock: Option<Lock>,
     /// What this process has configured last.
     pub(super) configured: Option<u32>,
@@ -61,23 +69,61 @@ impl Machine {
         if vmx.get("encryption.keySafe").is_some() {
             return Err(refused("the machine is encrypted").help("remove the encryption in VMware Workstation"));
         }
-        let snapshots = "the machine has snapshots";
-        let without = "delete its snapshots in VMware Workstation; the state disk's contents are kept then";
-        let root = names(&self.layout.root)?;
-        if root.iter().any(|name| is_delta(name, "state")) {
-            return Err(refused(snapshots).help(without));
-        }
         let system = system_disk(vmx).unwrap_or_default();
         let file_name = |file: &str| file.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-        if is_delta(&file_name(system), "system") {
-            return Err(refused(snapshots).help(without));
-        }
         let state = state_disk(vmx).map(file_name);
+        if is_delta(&file_name(system), SYSTEM) || state.as_deref().is_some_and(|state| is_delta(state, STATE)) {
+            return Err(refused("the machine has snapshots").help(WITHOUT_SNAPSHOTS));
+        }
         match self.layout.generation_of(system) {
             Some(number) if state.as_deref() == Some(STATE) => Ok(number),
             _ => Err(refused("this is another machine, or its disks were changed by hand")
                 .help("move it elsewhere, or deploy to another directory: deploy.workstation.directory")),
         }
+    }
+
+    /// The machine is ours, and has nothing that a new configuration would take away with somebody's data.
+    fn check_replaceable(&self, vmx: &Dictionary) -> Result<(), DeployError> {
+        self.check_ours(vmx)?;
+        let Some((device, file)) = other_disk(vmx) else { return Ok(()) };
+        let message = format!(
+            "{}: {} is a disk that provbuild has not given it: {}",
+            self.layout.vmx().display(),
+            plain(device),
+            plain(file)
+        );
+        Err(DeployError::new(Kind::Refused, message).help(
+            "remove the disk from the machine in VMware Workstation, which keeps its file; what the appliance is to keep belongs on the state disk",
+        ))
+    }
+
+    /// Whatever NAME.vmx says: without it, or with an empty one, a snapshot's files are all that tells.
+    fn check_no_snapshots(&self) -> Result<(), DeployError> {
+        let Some(delta) = delta(&self.layout)? else { return Ok(()) };
+        let failed = DeployError::new(Kind::Refused, format!("{}: the machine has snapshots", delta.display()));
+        Err(match self.vmx()? {
+            Some(_) => failed.help(WITHOUT_SNAPSHOTS),
+            None => failed.help(format!(
+                "{} is missing or empty: put it back and delete the snapshots in VMware Workstation, or remove that file if what was \
+                 written since the snapshot is not wanted",
+                self.layout.vmx().display()
+            )),
+        })
+    }
+
+    /// The record does not say that this generation's disk is there: nothing may be using what is there under its number.
+    fn check_unused(&self, number: u32) -> Result<(), DeployError> {
+        let directory = self.layout.generation(number);
+        self.check_no_snapshots()?;
+        let configured = self.vmx()?.and_then(|vmx| self.configured_generation(&vmx));
+        if configured != Some(number) && held_disk(std::slice::from_ref(&directory), self.booted)?.is_none() {
+            return Ok(());
+        }
+        let message = format!("{} is in use, and the record does not know it", directory.display());
+        Err(DeployError::new(Kind::Refused, message).help(format!(
+            "restore {}; without it, remove the deployment first: provbuild destroy keeps the state disk",
+            self.layout.record().display()
+        )))
     }
 
     fn check_off(&self, what: &str) -> Result<(), DeployError> {
@@ -106,20 +152,8 @@ impl Machine {
         Ok(())
     }
 
-    /// The directory X.vmdk.lck has files in it while a machine that has the disk is powered on. (X.vmx.lck only says that a window shows the
-    /// machine.)
     fn held_disk(&self) -> Result<Option<PathBuf>, DeployError> {
-        let mut directories = vec![self.layout.root.clone()];
-        directories.extend(names(&self.layout.generations())?.iter().map(|name| self.layout.generations().join(name)));
-        for directory in directories {
-            for name in names_in(&directory)?.iter().filter(|name| name.ends_with(".vmdk.lck")) {
-                let lock = directory.join(name);
-                if names_in(&lock)?.iter().any(|name| name.ends_with(".lck")) {
-                    return Ok(Some(lock));
-                }
-            }
-        }
-        Ok(None)
+        held_disk(&layout::directories(&self.layout)?, self.booted)
     }
 
     fn uplink_mac<'a>(&self, record: &'a Record) -> Option<&'a str> {
@@ -174,12 +208,16 @@ impl Site for Machine {
 
     fn stage(
         &mut self,
-        _: &Record,
+        record: &Record,
         number: u32,
         release: &Release,
         progress: &dyn Progress,
     ) -> Result<String, DeployError> {
-        stage(&self.layout, number, release, progress)?;
+        let known = record.generation(number).is_some_and(|generation| generation.disk.is_some());
+        if !known {
+            self.check_unused(number)?;
+        }
+        stage(&self.layout, number, known, release, progress)?;
         Ok(Layout::system_in_vmx(number))
     }
 
@@ -236,8 +274,9 @@ impl Site for Machine {
         if path.exists() {
             self.check_off("configure the machine")?;
         }
+        self.check_no_snapshots()?;
         if let Some(former) = &former {
-            self.check_ours(former)?;
+            self.check_replaceable(former)?;
         }
         self.wait_for_disks()?;
         let directory = self.layout.generation(generation.number);
@@ -271,6 +310,7 @@ impl Site for Machine {
 
     fn start(&mut self, _: &Record) -> Result<(), DeployError> {
         let path = self.layout.vmx();
+        self.check_no_snapshots()?;
         self.control.start(&path)?;
         // A window that shows the machine may have written the file back as it had it.
         let vmx = self.vmx()?;
@@ -287,12 +327,13 @@ impl Site for Machine {
 
     fn stop(&mut self, _: &Record, patience: Duration) -> Result<(), DeployError> {
         let path = self.layout.vmx();
+        // Before somebody else's machine is stopped, or one that cannot be configured afterwards.
+        self.check_no_snapshots()?;
         if !path.exists() {
             return Ok(());
         }
-        // Before somebody else's machine is stopped, or one that cannot be configured afterwards.
         if let Some(vmx) = self.vmx()? {
-            self.check_ours(&vmx)?;
+            self.check_replaceable(&vmx)?;
         }
         self.control.stop(&path, patience, &self.pace)
     }
@@ -303,6 +344,7 @@ impl Site for Machine {
 
     fn remove_generation(&mut self, _: &Record, number: u32) -> Result<(), DeployError> {
         let directory = self.layout.generation(number);
+        self.check_no_snapshots()?;
         if let Some(vmx) = self.vmx()?
             && self.check_ours(&vmx)? == number
         {
@@ -319,8 +361,9 @@ impl Site for Machine {
         if path.exists() {
             self.check_off("remove the machine")?;
         }
+        self.check_no_snapshots()?;
         if let Some(vmx) = self.vmx()? {
-            self.check_ours(&vmx)?;
+            self.check_replaceable(&vmx)?;
         }
         self.wait_for_disks()?;
         seed::remove(&self.layout.seed())?;
@@ -349,6 +392,7 @@ impl Site for Machine {
         if !self.layout.root.exists() {
             return Ok(());
         }
+        self.check_no_snapshots()?;
         self.wait_for_disks()?;
         remove_file(&part(&self.layout.state()))?;
         remove_file(&self.layout.state())?;
@@ -364,13 +408,6 @@ impl Site for Machine {
     }
 }
 
-/// `state-000001.vmdk`: what was written since a snapshot.
-fn is_delta(name: &str, disk: &str) -> bool {
-    let number =
-        name.strip_prefix(disk).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.strip_suffix(".vmdk"));
-    number.is_some_and(|number| number.len() == 6 && number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
 /// What Workstation puts beside a machine's file; of disks it has none.
 fn is_of_machine(name: &str, machine: &str) -> bool {
     let own = name.strip_prefix(machine).is_some_and(|rest| {
@@ -381,12 +418,4 @@ fn is_of_machine(name: &str, machine: &str) -> bool {
     });
     let log = ["vmware", "mksSandbox", "vprintproxy"].iter().any(|log| name.starts_with(log)) && name.ends_with(".log");
     own || log || matches!(name, "caches" | "vmmcores.gz" | "vmware-vmx.dmp")
-}
-
-/// Locks come and go while they are looked at.
-fn names_in(directory: &Path) -> Result<Vec<String>, DeployError> {
-    match directory.is_dir() {
-        true => names(directory),
-        false => Ok(Vec::new()),
-    }
 }

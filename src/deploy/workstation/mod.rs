@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! find (vmrun) ─► control: vmrun or vmrest ─┐
-//! layout (directory), seed, stage ──────────┼─► machine: Site
+//! layout (directory), seed, stage ──────────┤
+//! deltas, locks (VMware's files) ───────────┼─► machine: Site
 //! vmx (syntax) ─► configuration (keys) ─────┘
 //! ```
 //! In: the profile's settings and what the process knows of its host. Out: a [`Site`] in `DIR/NAME`.
 
 mod configuration;
 mod control;
+mod deltas;
 mod find;
 mod layout;
+mod locks;
 mod machine;
 mod paths;
 mod seed;
@@ -24,6 +27,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use secrecy::SecretString;
 
@@ -37,6 +41,7 @@ use control::{Control, Pace};
 pub use find::WINDOWS_VARIABLES;
 use find::{Host, Places, find};
 use layout::Layout;
+pub use locks::boot_time;
 use machine::Machine;
 use paths::Paths;
 use vmrest::Vmrest;
@@ -67,6 +72,15 @@ impl Workstation<'_> {
     /// # Errors
     /// It is not there, with every place that was looked at.
     pub fn open(&self) -> Result<Box<dyn Site>, DeployError> {
+        self.open_since(None)
+    }
+
+    /// As [`Self::open`], on a host that was booted at a known time ([`boot_time`]): VMware's locks on disks that are older are those of a
+    /// host that has lost its power, and hold nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_since(&self, booted: Option<SystemTime>) -> Result<Box<dyn Site>, DeployError> {
         if self.state_disk > LARGEST_WRITABLE_VMDK {
             let message = format!("a state disk of {} is too large for VMware Workstation's files", self.state_disk);
             return Err(DeployError::new(Kind::Settings, message)
@@ -92,7 +106,9 @@ impl Workstation<'_> {
             }
         };
         let settings = self.settings.clone();
-        Ok(Box::new(Machine { layout, settings, control, pace, lock: None, configured: None }))
+        // WSL is booted, and gets its clock, by itself: that says nothing of Windows' programs.
+        let booted = booted.filter(|_| host == Host::Linux);
+        Ok(Box::new(Machine { layout, settings, control, pace, booted, lock: None, configured: None }))
     }
 
     /// What of the settings makes another machine, for [`super::Release::new`].

@@ -5,6 +5,12 @@
 //! configuration drops it and removes the file. A file of zeros is no seed medium, to whoever looks for secrets as well as to the guest.
 //! Overwriting in place also works where Workstation on Windows holds the file open, and reaches what is read through that. File
 //! systems that write elsewhere (btrfs, ZFS, snapshots) and flash may keep the old blocks: then the secrets are as safe as the disk is.
+//!
+//! "For its owner only" is what the file system makes of it. A drive of Windows, as WSL mounts it unless /etc/wsl.conf says `metadata`, takes
+//! the mode without an error and keeps none: there the file has the access list that the directory in Windows hands down, and whoever
+//! else may read that directory may read the medium until it is wiped. Refusing would leave no place at all in WSL's default, since
+//! Workstation on Windows needs such a drive: choose a directory below one's own profile (`/mnt/c/Users/NAME/vm`), which Windows keeps to
+//! its owner and administrators.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};

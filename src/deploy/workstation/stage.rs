@@ -8,7 +8,9 @@ use nix::sys::statvfs::statvfs;
 
 use super::super::error::{DeployError, Kind, at};
 use super::super::release::Release;
-use super::layout::{BASE, Layout, SYSTEM, create_private, make_directory, part, remove_tree, sync_directory};
+use super::layout::{
+    BASE, Layout, SYSTEM, create_private, make_directory, part, remove_directory, remove_tree, sync_directory,
+};
 use crate::image::name_vmdk;
 use crate::manifest::ArtifactRecord;
 use crate::vocab::{ByteSize, Event, Hasher, Progress, Stage};
@@ -17,17 +19,21 @@ use crate::vocab::{ByteSize, Event, Hasher, Progress, Stage};
 const RESERVE: u64 = 64 << 20;
 const CHUNK: usize = 1 << 20;
 
-/// Copies the disk and the configuration of a build to generations/N, which appears whole.
+/// Copies the disk and the configuration of a build to generations/N, which appears whole. `known` says that the record knows this
+/// generation's disk as staged. Without that, what is there may be of another build, or a disk that was used: the record may have been
+/// lost and its numbers begun anew. Nothing tells (a disk is changed by its machine, and by the name that it is given here), so it is copied
+/// anew; nobody may be using it.
 pub(super) fn stage(
     layout: &Layout,
     number: u32,
+    known: bool,
     release: &Release,
     progress: &dyn Progress,
 ) -> Result<(), DeployError> {
     let target = layout.generation(number);
     let aside = part(&target);
     remove_tree(&aside)?;
-    if layout.is_staged(number) {
+    if known && layout.is_staged(number) {
         return Ok(());
     }
     let find = |suffix| {
@@ -38,10 +44,10 @@ pub(super) fn stage(
     };
     let files = [(find("-disk.vmdk")?, SYSTEM), (find(".vmx")?, BASE)];
     make_directory(&layout.generations())?;
+    // First, for its space.
+    remove_directory(&target)?;
     let bytes = files.iter().map(|(artifact, _)| artifact.size).sum();
     check_space(&layout.generations(), bytes)?;
-    // Something without one of its two files is no generation, and nothing else comes under this name.
-    remove_tree(&target)?;
     make_directory(&aside)?;
     progress.event(Event::TransferStarted { stage: Stage::Deploy, files: files.len(), bytes });
     let copied = files.iter().try_for_each(|(artifact, name)| copy(release, artifact, &aside.join(name), progress));
@@ -134,7 +140,7 @@ mod tests {
         let layout = Layout::new(scratch.path(), "lab");
         let release = release(scratch.path(), "first");
         let heard = Heard::default();
-        stage(&layout, 4, &release, &heard).unwrap();
+        stage(&layout, 4, false, &release, &heard).unwrap();
         let disk = layout.generation(4).join(SYSTEM);
         assert!(holds(&disk, "first"));
         assert_eq!(fs::metadata(&disk).unwrap().permissions().mode() & 0o777, 0o600);
@@ -147,7 +153,7 @@ mod tests {
         assert!(matches!(events.last(), Some(Event::TransferFinished)));
         // The machine has written to it: it is not copied again.
         fs::write(&disk, "changed").unwrap();
-        stage(&layout, 4, &release, &Heard::default()).unwrap();
+        stage(&layout, 4, true, &release, &Heard::default()).unwrap();
         assert_eq!(fs::read_to_string(&disk).unwrap(), "changed");
     }
 
@@ -159,11 +165,26 @@ mod tests {
         for left in [part(&layout.generation(1)), layout.generation(1)] {
             fs::create_dir_all(&left).unwrap();
             fs::write(left.join(SYSTEM), "dis").unwrap();
-            stage(&layout, 1, &release, &Heard::default()).unwrap();
+            stage(&layout, 1, true, &release, &Heard::default()).unwrap();
             assert!(holds(&layout.generation(1).join(SYSTEM), "first"));
             assert!(!part(&layout.generation(1)).exists());
             remove_tree(&layout.generation(1)).unwrap();
         }
+    }
+
+    #[test]
+    fn what_the_record_does_not_know_is_not_taken_for_the_build() {
+        let scratch = tempfile::tempdir().unwrap();
+        let layout = Layout::new(scratch.path(), "lab");
+        stage(&layout, 1, false, &release(scratch.path(), "an old build"), &Heard::default()).unwrap();
+        assert!(layout.is_staged(1));
+        stage(&layout, 1, false, &release(scratch.path(), "the new build"), &Heard::default()).unwrap();
+        assert!(holds(&layout.generation(1).join(SYSTEM), "the new build"));
+        // Nor one of the same build that its machine has written to.
+        fs::write(layout.generation(1).join(SYSTEM), "used").unwrap();
+        stage(&layout, 1, false, &release(scratch.path(), "the new build"), &Heard::default()).unwrap();
+        assert!(holds(&layout.generation(1).join(SYSTEM), "the new build"));
+        assert_eq!(super::super::layout::names(&layout.generations()).unwrap(), ["1"]);
     }
 
     #[test]
@@ -172,7 +193,7 @@ mod tests {
         let layout = Layout::new(scratch.path(), "lab");
         let release = release(scratch.path(), "first");
         fs::write(release.directory.join("lab-disk.vmdk"), disk_of("f1rst")).unwrap();
-        let failed = stage(&layout, 1, &release, &Heard::default()).unwrap_err();
+        let failed = stage(&layout, 1, false, &release, &Heard::default()).unwrap_err();
         assert!(failed.message.ends_with("lab-disk.vmdk is not what manifest.json says of it"), "{failed}");
         assert!(layout.staged().unwrap().is_empty() && !part(&layout.generation(1)).exists());
     }

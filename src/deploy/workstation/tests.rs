@@ -133,6 +133,7 @@ impl Lab {
             settings: settings(),
             control: Control::Vmrun(Vmrun { program, paths: Paths::Native, gui: false, pace: PACE }),
             pace: PACE,
+            booted: None,
             lock: None,
             configured: None,
         }
@@ -428,6 +429,125 @@ fn machines_of_others_and_snapshots_are_left_alone() {
     fs::write(lab.site.layout.vmx(), &ours).unwrap();
     fs::write(lab.site.layout.root.join("state-000001.vmdk"), "since a snapshot").unwrap();
     assert!(lab.configure(2, false).unwrap_err().message.ends_with("the machine has snapshots"));
+}
+
+#[test]
+fn a_snapshots_file_is_kept_whatever_became_of_the_machines() {
+    for place in ["state-000001.vmdk", "generations/1/system-000001.vmdk"] {
+        for left in [Some(""), Some("\0\0\0"), None] {
+            let mut lab = Lab::new();
+            let record = lab.record.clone();
+            lab.up();
+            lab.site.stop(&record, Duration::from_secs(20)).unwrap();
+            let root = lab.site.layout.root.clone();
+            fs::write(root.join(place), "since a snapshot").unwrap();
+            fs::write(root.join("lab.vmsd"), "snapshot.numSnapshots = \"1\"\n").unwrap();
+            match left {
+                Some(text) => fs::write(lab.site.layout.vmx(), text).unwrap(),
+                None => fs::remove_file(lab.site.layout.vmx()).unwrap(),
+            }
+            lab.again();
+            lab.calls();
+            let before = lab.files();
+            let refused = [
+                lab.configure(1, false).unwrap_err(),
+                lab.site.start(&record).unwrap_err(),
+                lab.site.stop(&record, Duration::ZERO).unwrap_err(),
+                lab.site.stage(&record, 1, &release(lab.scratch.path(), "1"), &Silent).unwrap_err(),
+                lab.site.remove_generation(&record, 1).unwrap_err(),
+                lab.site.remove_machine(&record).unwrap_err(),
+            ];
+            for refused in refused {
+                assert_eq!(refused.kind, Kind::Refused);
+                assert_eq!(refused.message, format!("{}: the machine has snapshots", root.join(place).display()));
+                assert!(refused.help.unwrap().contains("lab.vmx is missing or empty"));
+            }
+            assert_eq!(lab.site.remove_state(&record).unwrap_err().kind, Kind::Refused);
+            assert_eq!(lab.files(), before);
+            assert_eq!(fs::read_to_string(root.join(place)).unwrap(), "since a snapshot");
+            assert!(lab.calls().iter().all(|call| call == "list"));
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_somebody_added_is_not_dropped() {
+    let mut lab = Lab::new();
+    let record = lab.record.clone();
+    lab.up();
+    lab.stage(2);
+    lab.site.stop(&record, Duration::from_secs(20)).unwrap();
+    let ours = fs::read_to_string(lab.site.layout.vmx()).unwrap();
+    let added = ours.clone() + "scsi0:2.present = \"TRUE\"\nscsi0:2.fileName = \"D:\\x\\data.vmdk\"\n";
+    fs::write(lab.site.layout.vmx(), &added).unwrap();
+    let refused = [
+        lab.configure(2, false).unwrap_err(),
+        lab.site.stop(&record, Duration::ZERO).unwrap_err(),
+        lab.site.remove_machine(&record).unwrap_err(),
+    ];
+    for refused in refused {
+        assert_eq!(refused.kind, Kind::Refused);
+        let what = "lab.vmx: scsi0:2 is a disk that provbuild has not given it: D:\\x\\data.vmdk";
+        assert!(refused.message.ends_with(what), "{refused}");
+    }
+    assert_eq!(fs::read_to_string(lab.site.layout.vmx()).unwrap(), added);
+    // The secrets go all the same, and the disk stays.
+    lab.site.wipe_seed(&record).unwrap();
+    assert_eq!((lab.vmx().get("sata0:1.fileName"), lab.vmx().is_true("scsi0:2.present")), (None, true));
+    // A CD and an adapter are no data.
+    let more = "sata0:0.present = \"TRUE\"\nsata0:0.deviceType = \"cdrom-raw\"\nsata0:0.fileName = \"auto detect\"\n\
+                ethernet2.present = \"TRUE\"\n";
+    fs::write(lab.site.layout.vmx(), ours + more).unwrap();
+    lab.configure(2, false).unwrap();
+    assert!(lab.vmx().get("sata0:0.present").is_none() && lab.vmx().get("ethernet2.present").is_none());
+}
+
+#[test]
+fn a_generation_that_the_record_does_not_know_is_copied_anew_or_left_alone() {
+    let mut lab = Lab::new();
+    lab.up();
+    let disk = |lab: &Lab, number: u32| lab.site.layout.generation(number).join(SYSTEM);
+    // The record was lost, and its numbers begin anew: what runs has the number of what is to be staged.
+    let build = release(lab.scratch.path(), "another build");
+    let refused = lab.site.stage(&lab.record, 1, &build, &Silent).unwrap_err();
+    assert_eq!(refused.kind, Kind::Refused);
+    assert!(refused.message.ends_with("generations/1 is in use, and the record does not know it"), "{refused}");
+    assert!(holds(&disk(&lab, 1), "build 1"));
+    // Nothing uses it.
+    lab.stage(2);
+    let build = release(lab.scratch.path(), "another build");
+    lab.site.stage(&lab.record, 2, &build, &Silent).unwrap();
+    assert!(holds(&disk(&lab, 2), "another build"));
+    let lock = lab.site.layout.generation(2).join("system.vmdk.lck");
+    fs::create_dir(&lock).unwrap();
+    fs::write(lock.join("M1.lck"), "").unwrap();
+    assert_eq!(lab.site.stage(&lab.record, 2, &build, &Silent).unwrap_err().kind, Kind::Refused);
+    // It knows both.
+    for generation in &mut lab.record.generations {
+        generation.disk = Some(Layout::system_in_vmx(generation.number));
+    }
+    lab.stage(1);
+    lab.stage(2);
+    assert!(holds(&disk(&lab, 1), "build 1") && holds(&disk(&lab, 2), "another build"));
+}
+
+#[test]
+fn locks_of_before_a_power_cut_hold_nothing() {
+    let mut lab = Lab::new();
+    let record = lab.record.clone();
+    lab.up();
+    lab.say("running", "");
+    for disk in ["state.vmdk.lck", "generations/1/system.vmdk.lck"] {
+        let lock = lab.site.layout.root.join(disk);
+        fs::create_dir(&lock).unwrap();
+        fs::write(lock.join("M12345.lck"), "").unwrap();
+    }
+    let held = lab.configure(1, false).unwrap_err();
+    assert!(held.message.contains("state.vmdk.lck is held"), "{held}");
+    lab.site.booted = Some(std::time::SystemTime::now() + Duration::from_secs(1));
+    lab.configure(1, false).unwrap();
+    lab.site.start(&record).unwrap();
+    assert!(lab.site.layout.root.join("state.vmdk.lck/M12345.lck").exists());
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod boot;
 mod checkers;
 mod front;
 mod sum;
+mod vmware;
 
 use std::collections::{BTreeMap, BTreeSet};
 
