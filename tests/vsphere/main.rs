@@ -29,7 +29,11 @@ fn try_open(settings: &profile::Vsphere, credentials: &str) -> Result<Box<dyn Si
 
 /// In the cluster of the simulator's vCenter.
 fn open(vcsim: &Vcsim) -> Box<dyn Site> {
-    let settings = profile::Vsphere { compute: Some("DC0_C0".to_owned()), ..vcsim.settings() };
+    open_with(&vcsim.settings())
+}
+
+fn open_with(settings: &profile::Vsphere) -> Box<dyn Site> {
+    let settings = profile::Vsphere { compute: Some("DC0_C0".to_owned()), ..settings.clone() };
     try_open(&settings, "user:pass:word\n").unwrap()
 }
 
@@ -594,10 +598,10 @@ fn sandbox_vcsim_one_process_at_a_time() {
     // Whoever that was shows no sign of life. Of two who wait for that, one gets it.
     let begun = Instant::now();
     let over = AtomicBool::new(false);
-    let vcsim = &lab.vcsim;
+    let settings = lab.vcsim.settings();
     let won = std::thread::scope(|scope| {
         let wait = || {
-            let mut site = open(vcsim);
+            let mut site = open_with(&settings);
             let won = site.lock().is_ok();
             while won && !over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(50));
