@@ -4,6 +4,7 @@
 //! firmware nor MACs from a descriptor. Its datastores are directories, which the tests look into.
 
 mod build;
+mod command;
 mod vcsim;
 
 use std::fs;

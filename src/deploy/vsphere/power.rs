@@ -140,10 +140,11 @@ fn choose(adapters: &[Element], primary: Option<&str>, uplink: &str, provisionin
     mine.iter().find(|address| address.is_ipv4()).or(mine.first()).copied()
 }
 
+/// The tools tell no loopback addresses: one that is told is meant (a simulator's).
 fn usable(address: &IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local() && !address.is_unspecified(),
-        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local() && !address.is_unspecified(),
+        IpAddr::V4(address) => !address.is_link_local() && !address.is_unspecified(),
+        IpAddr::V6(address) => !address.is_unicast_link_local() && !address.is_unspecified(),
     }
 }
 
