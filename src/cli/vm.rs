@@ -33,7 +33,9 @@ pub(super) fn run(profile: &Path, directory: &Path, machine: &Machine) -> Result
         qemu::run(directory, &options)?;
     }
     if remains {
-        tell("note: remove the seed medium that is named there (seed.iso) once the appliance has booted with it: it holds the secrets\n");
+        tell(
+            "note: remove the seed medium that is named there (seed.iso) once the appliance has booted with it: it holds the secrets\n",
+        );
     }
     Ok(())
 }
