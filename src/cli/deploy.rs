@@ -18,11 +18,11 @@ use crate::deploy::seed::{self, SecretFault};
 use crate::deploy::vsphere::Vsphere;
 use crate::deploy::workstation::{WINDOWS_VARIABLES, Workstation};
 use crate::deploy::{
-    Clock, DeployError, Deployment, Fate, Generation, Healthz, Kind, Observed, Outcome, Plan, Record, Release, Site,
-    StateDisk, Terms,
+    Clock, DeployError, Deployment, Fate, Generation, Healthz, Kind, Observed, Orders, Outcome, Plan, Record, Release,
+    Site, StateDisk, Terms,
 };
 use crate::manifest::Manifest;
-use crate::profile::{self, Profile};
+use crate::profile::{self, Link, Profile};
 use crate::secrets::{SecretError, Secrets};
 use crate::vocab::{Digest, Epoch, Progress, Remedy as _};
 
@@ -44,12 +44,24 @@ pub(super) struct Deploy {
     /// Deliver the secrets again, also where the build is deployed already; the machine is restarted.
     #[arg(long, conflicts_with = "rollback")]
     renew_secrets: bool,
+    /// Take over a machine or disks that are there without a record: the state disk is kept, the system disks are replaced.
+    #[arg(long, conflicts_with = "rollback")]
+    adopt: bool,
+    /// Trust the key that the management page has now, instead of the one that was seen first.
+    #[arg(long, conflicts_with = "rollback")]
+    accept_page_key: bool,
     /// Go back to the last healthy generation before this one, or out of a deployment that was cut off.
     #[arg(long)]
     rollback: bool,
     /// The generation to go back to, as `provbuild generations` numbers them.
     #[arg(long, value_name = "NUMBER", requires = "rollback")]
     to: Option<u32>,
+}
+
+impl Deploy {
+    fn orders(&self) -> Orders {
+        Orders { renew_secrets: self.renew_secrets, adopt: self.adopt, forget_page_key: self.accept_page_key }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -148,9 +160,9 @@ impl Setup {
     }
 
     /// A secret of the target's own.
-    fn credentials(&self, reference: &SecretRef) -> Result<secrecy::SecretString, DeployError> {
+    fn credentials(&self, option: &str, reference: &SecretRef) -> Result<secrecy::SecretString, DeployError> {
         self.secret(reference).map_err(|error| {
-            let failed = DeployError::new(Kind::Io, format!("the target's credentials: {error}"));
+            let failed = DeployError::new(Kind::Io, format!("{option}: {error}"));
             match error.help() {
                 Some(help) => failed.help(help),
                 None => failed,
@@ -163,7 +175,10 @@ impl Setup {
         let deploy = &self.profile.deploy;
         match (self.target, &deploy.workstation, &deploy.vsphere) {
             (Target::Workstation, Some(settings), _) => {
-                let rest = settings.rest.as_ref().map(|rest| self.credentials(&rest.credentials)).transpose()?;
+                let rest = settings.rest.as_ref();
+                let rest = rest
+                    .map(|rest| self.credentials("deploy.workstation.rest.credentials", &rest.credentials))
+                    .transpose()?;
                 let workstation = Workstation {
                     name: &self.profile.name,
                     settings,
@@ -184,13 +199,39 @@ impl Setup {
                 let vsphere = Vsphere {
                     name: &self.profile.name,
                     settings,
-                    credentials: self.credentials(&settings.credentials)?,
+                    credentials: self.credentials("deploy.vsphere.credentials", &settings.credentials)?,
                     authorities: commands::authorities(),
                 };
                 Ok((vsphere.open()?, vsphere.settings()))
             }
             _ => Err(no_target("the profile has no such target")),
         }
+    }
+
+    /// The target and the machine, for plans.
+    fn machine(&self, title: &str) -> String {
+        let Profile { appliance, network, deploy, .. } = &self.profile;
+        let link = |link: &Link| match link {
+            Link::Nat => "nat".to_owned(),
+            Link::Bridged => "bridged".to_owned(),
+            Link::HostOnly => "hostonly".to_owned(),
+            Link::Named(name) => name.clone(),
+        };
+        let networks = match (self.target, &deploy.workstation, &deploy.vsphere) {
+            (Target::Workstation, Some(it), _) => [link(&it.uplink), link(&it.provisioning)],
+            (Target::Vsphere, _, Some(it)) => [it.uplink.clone(), it.provisioning.clone()],
+            _ => return title.to_owned(),
+        };
+        let [uplink, provisioning] = networks;
+        format!(
+            "{title}\n  {} of memory, {} processors, system disk {}, state disk {}\n  uplink on {uplink:?} ({}), provisioning on {provisioning:?} ({})",
+            appliance.memory,
+            appliance.cpus,
+            appliance.disk,
+            deploy.state_disk,
+            network.uplink.mac,
+            network.provisioning.mac,
+        )
     }
 
     fn deployment<'a>(
@@ -252,13 +293,13 @@ pub(super) fn deploy(arguments: &Deploy, json: bool, progress: &dyn Progress) ->
     let mut deployment = setup.deployment(site, &health, progress)?;
     if arguments.rollback {
         if arguments.plan {
-            return print_plan(&deployment.plan_rollback(arguments.to)?, &[], &title, json);
+            return print_plan(&deployment.plan_rollback(arguments.to)?, &[], &setup.machine(&title), json);
         }
         let outcome = deployment.rollback(arguments.to)?;
         return print_outcome(&outcome, json);
     }
     if arguments.plan {
-        return plan(arguments, &build, &deployment, &settings, &title, json);
+        return plan(arguments, &build, &deployment, &settings, &setup.machine(&title), json);
     }
     let (directory, manifest) = match arguments.no_build {
         true => built(&build, &setup.profile.name)?,
@@ -272,7 +313,7 @@ pub(super) fn deploy(arguments: &Deploy, json: bool, progress: &dyn Progress) ->
         let secrets = seed::collect(&setup.profile, &|reference| setup.secret(reference)).map_err(unresolved)?;
         seed::medium(record, number, &secrets, setup.now())
     };
-    let outcome = deployment.deploy(&release, &make, arguments.renew_secrets)?;
+    let outcome = deployment.deploy(&release, &make, arguments.orders())?;
     print_outcome(&outcome, json)
 }
 
@@ -320,7 +361,7 @@ fn plan(
         }
         false => Digest::of(b"not built yet"),
     };
-    print_plan(&deployment.plan(id, arguments.renew_secrets)?, &to_run, title, json)
+    print_plan(&deployment.plan(id, arguments.orders())?, &to_run, title, json)
 }
 
 fn print_plan(plan: &Plan, before: &[String], title: &str, json: bool) -> Result<(), Failure> {
@@ -363,6 +404,8 @@ pub(super) fn generations(arguments: &Generations, json: bool, progress: &dyn Pr
     let health = healthz()?;
     let (record, there) = setup.deployment(site, &health, progress)?.look()?;
     if json {
+        // What is not there has no number of its own yet.
+        let record = record.generations.first().map(|_| &record);
         let observed = json!({ "exists": there.exists, "running": there.running, "configured": there.configured,
             "state-disk": there.state, "seed-medium": there.seed });
         return print(&format!("{}\n", json!({ "target": title, "record": record, "observed": observed })));
@@ -402,6 +445,9 @@ fn listing(record: &Record, there: &Observed, title: &str) -> String {
             pending.unwrap_or("")
         );
     }
+    if record.pending.is_some() {
+        text += "cut off: `deploy` goes on, `deploy --rollback` goes back\n";
+    }
     text
 }
 
@@ -412,16 +458,29 @@ pub(super) fn destroy(arguments: &Destroy, json: bool, progress: &dyn Progress) 
     let health = healthz()?;
     let mut deployment = setup.deployment(site, &health, progress)?;
     if arguments.plan {
-        let (record, there) = deployment.look()?;
-        let disks = record.generations.len();
+        let (_, there) = deployment.look()?;
+        let disks = match there.staged.as_slice() {
+            [] => "there is no system disk".to_owned(),
+            [one] => format!("remove the system disk of generation {one}"),
+            several => format!("remove the system disks of {} generations", several.len()),
+        };
         let state = match (there.state, arguments.with_state) {
             (false, _) => "there is no state disk",
             (true, true) => "remove the state disk and the record",
             (true, false) => "keep the state disk and the record",
         };
-        let machine = if there.exists { "stop and remove the machine" } else { "there is no machine" };
-        return print(&format!("{title}\n  {machine}\n  remove {disks} system disks\n  {state}\n"));
+        let machine = match (there.exists, there.running) {
+            (false, _) => "there is no machine",
+            (true, true) => "stop and remove the machine",
+            (true, false) => "remove the machine",
+        };
+        if json {
+            let line = json!({ "event": "plan", "target": title, "steps": [machine, disks, state] });
+            return print(&format!("{line}\n"));
+        }
+        return print(&format!("{title}\n  {machine}\n  {disks}\n  {state}\n"));
     }
+    let state = deployment.look()?.1.state;
     let done = deployment.destroy(arguments.with_state)?;
     if json {
         return print(&format!(
@@ -429,10 +488,13 @@ pub(super) fn destroy(arguments: &Destroy, json: bool, progress: &dyn Progress) 
             json!({ "event": "destroyed", "existed": done, "state-kept": !arguments.with_state })
         ));
     }
-    tell(match (done, arguments.with_state) {
-        (false, _) => "there was nothing\n",
-        (true, true) => "the machine, its disks and the state disk are gone\n",
-        (true, false) => "the machine and its system disks are gone; the state disk is kept for the next deployment\n",
+    tell(match (done, arguments.with_state, state) {
+        (false, ..) => "there was nothing\n",
+        (true, true, true) => "the machine, its disks and the state disk are gone\n",
+        (true, _, false) => "the machine and its system disks are gone; there was no state disk\n",
+        (true, false, true) => {
+            "the machine and its system disks are gone; the state disk is kept for the next deployment\n"
+        }
     });
     Ok(())
 }

@@ -43,6 +43,17 @@ pub struct Terms {
     pub state_disk: ByteSize,
 }
 
+/// What a deployment is asked for, beside the build.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Deliver the secrets again, also where the build runs already.
+    pub renew_secrets: bool,
+    /// Take over what is there without a record.
+    pub adopt: bool,
+    /// Take the management page's key as it is now.
+    pub forget_page_key: bool,
+}
+
 /// An appliance on a site.
 pub struct Deployment<'a> {
     pub site: Box<dyn Site + 'a>,
@@ -70,9 +81,9 @@ impl Deployment<'_> {
     ///
     /// # Errors
     /// The site cannot be asked, or the state disk is gone.
-    pub fn plan(&self, id: Digest, renew_secrets: bool) -> Result<Plan, DeployError> {
-        let (record, there) = self.look()?;
-        plan::deploy(&record, &there, id, self.wishes(renew_secrets))
+    pub fn plan(&self, id: Digest, orders: Orders) -> Result<Plan, DeployError> {
+        let (record, there) = self.known(orders)?;
+        plan::deploy(&record, &there, id, self.wishes(orders))
     }
 
     /// What `rollback` would do now. Touches nothing.
@@ -95,19 +106,37 @@ impl Deployment<'_> {
         Ok((record, there))
     }
 
+    /// The same, for whoever will change it: what is there without a record may be anybody's.
+    fn known(&self, orders: Orders) -> Result<(Record, Observed), DeployError> {
+        let (mut record, there) = self.look()?;
+        if there != Observed::default() && self.site.load()?.is_none() {
+            if !orders.adopt {
+                let message = format!(
+                    "there is no record of a deployment, and something is there already: {}",
+                    self.site.title()
+                );
+                return Err(DeployError::new(Kind::Refused, message).help(
+                    "restore the record; or move what is there away; or take it over with --adopt: its state disk is kept, \
+                     its system disks are replaced",
+                ));
+            }
+            record.next = there.staged.iter().max().map_or(1, |last| last + 1);
+            record.state = if there.state { StateDisk::InUse } else { StateDisk::None };
+        }
+        if orders.forget_page_key {
+            record.page_key = None;
+        }
+        Ok((record, there))
+    }
+
     /// Brings a build into the machine and waits until it is healthy; otherwise the generation before it runs again.
     ///
     /// # Errors
     /// A step failed: deploying again goes on from there. Or [`Kind::Unhealthy`]: the message says what runs now.
-    pub fn deploy(
-        &mut self,
-        release: &Release,
-        seed: MakeSeed<'_>,
-        renew_secrets: bool,
-    ) -> Result<Outcome, DeployError> {
+    pub fn deploy(&mut self, release: &Release, seed: MakeSeed<'_>, orders: Orders) -> Result<Outcome, DeployError> {
         self.site.lock()?;
-        let (mut record, there) = self.look()?;
-        let plan = plan::deploy(&record, &there, release.id, self.wishes(renew_secrets))?;
+        let (mut record, there) = self.known(orders)?;
+        let plan = plan::deploy(&record, &there, release.id, self.wishes(orders))?;
         // Whatever is wrong with the secrets shows before anything is touched.
         let medium = match plan.has(|step| matches!(step, Step::WriteSeed { .. })) {
             true => Some(seed(&record, plan.target)?),
@@ -156,8 +185,9 @@ impl Deployment<'_> {
         Ok(true)
     }
 
-    fn wishes(&self, renew_secrets: bool) -> Wishes {
-        Wishes { state_disk: self.terms.state_disk, keep: self.terms.keep, renew_secrets }
+    fn wishes(&self, orders: Orders) -> Wishes {
+        let Terms { state_disk, keep, .. } = self.terms;
+        Wishes { state_disk, keep, renew_secrets: orders.renew_secrets }
     }
 
     fn note(&self, text: &str) {
@@ -171,40 +201,73 @@ impl Deployment<'_> {
         release: Option<&Release>,
         medium: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Outcome, DeployError> {
-        let mut address = None;
+        let (mut address, mut stopped) = (None, false);
         for step in &plan.steps {
             self.note(&step.to_string());
-            match *step {
-                Step::Begin(change) => self.begin(record, change, release)?,
-                Step::Stage { number } => {
-                    let release = release.ok_or_else(|| missing(number))?;
-                    let disk = self.site.stage(record, number, release, self.progress)?;
-                    record.generation_mut(number).ok_or_else(|| missing(number))?.disk = Some(disk);
-                    self.site.save(record)?;
-                }
-                Step::MakeState { size } => {
-                    record.state = StateDisk::Made;
-                    self.site.save(record)?;
-                    self.site.make_state(record, size)?;
-                }
-                Step::WriteSeed { number } => {
-                    let medium = medium.as_ref().ok_or_else(|| missing(number))?;
-                    self.site.write_seed(record, medium)?;
-                }
-                Step::Stop => self.site.stop(record, self.terms.stop_timeout)?,
-                Step::Configure { number, seed } => self.configure(record, number, seed)?,
-                Step::Start => self.site.start(record)?,
+            let done = match *step {
                 Step::Await { number } => match self.await_health(record, number)? {
-                    Ok(found) => address = Some(found),
-                    Err(reason) => return Err(self.unhealthy(record, plan, number, &reason)),
+                    Ok(found) => {
+                        address = Some(found);
+                        Ok(())
+                    }
+                    Err(reason) => return Err(self.unhealthy(record, number, &reason)),
                 },
-                Step::Settle { number } => self.settle(record, number)?,
-                Step::WipeSeed => self.site.wipe_seed(record)?,
-                Step::Prune { number } => self.prune(record, number)?,
+                step => self.take(record, step, release, medium.as_ref()),
+            };
+            stopped |= *step == Step::Stop;
+            match (done, step) {
+                (Ok(()), _) => {}
+                // The machine that was stopped for this is not left so.
+                (Err(error), Step::WriteSeed { .. } | Step::Configure { .. } | Step::Start) if stopped => {
+                    return Err(self.undo(record, plan.target, error));
+                }
+                (Err(error), _) if error.help.is_none() => {
+                    return Err(error.help(
+                        "what was begun is in the record: deploying again goes on from here, `provbuild deploy --rollback` goes back",
+                    ));
+                }
+                (Err(error), _) => return Err(error),
             }
         }
         let address = address.ok_or_else(|| missing(plan.target))?;
         Ok(Outcome { generation: plan.target, address, unchanged: !plan.changes() })
+    }
+
+    /// One step, but for the wait.
+    fn take(
+        &mut self,
+        record: &mut Record,
+        step: Step,
+        release: Option<&Release>,
+        medium: Option<&Zeroizing<Vec<u8>>>,
+    ) -> Result<(), DeployError> {
+        match step {
+            Step::Begin(change) => self.begin(record, change, release),
+            Step::Stage { number } => {
+                let release = release.ok_or_else(|| missing(number))?;
+                let disk = self.site.stage(record, number, release, self.progress)?;
+                record.generation_mut(number).ok_or_else(|| missing(number))?.disk = Some(disk);
+                self.site.save(record)
+            }
+            Step::MakeState { size } => {
+                record.state = StateDisk::Made;
+                self.site.save(record)?;
+                self.site.make_state(record, size)
+            }
+            Step::NoteRenewal => {
+                record.renew_secrets = true;
+                self.site.save(record)
+            }
+            Step::Stop => self.site.stop(record, self.terms.stop_timeout),
+            Step::WriteSeed { number } => self.site.write_seed(record, medium.ok_or_else(|| missing(number))?),
+            Step::Configure { number, seed } => self.configure(record, number, seed),
+            Step::Start => self.site.start(record),
+            // The caller's.
+            Step::Await { .. } => Ok(()),
+            Step::Settle { number } => self.settle(record, number),
+            Step::WipeSeed => self.site.wipe_seed(record),
+            Step::Prune { number } => self.prune(record, number),
+        }
     }
 
     fn begin(&mut self, record: &mut Record, change: Pending, release: Option<&Release>) -> Result<(), DeployError> {
@@ -243,6 +306,7 @@ impl Deployment<'_> {
         }
         record.current = Some(number);
         record.pending = None;
+        record.renew_secrets = false;
         record.state = StateDisk::InUse;
         self.site.save(record)
     }
@@ -255,7 +319,12 @@ impl Deployment<'_> {
 
     /// Waits for the appliance; the inner error says why it is not healthy.
     fn await_health(&mut self, record: &mut Record, number: u32) -> Result<Result<IpAddr, String>, DeployError> {
-        let wanted = record.generation(number).ok_or_else(|| missing(number))?.image_digest.to_string();
+        let generation = record.generation(number).ok_or_else(|| missing(number))?;
+        let wanted = Wanted {
+            image: generation.image_digest,
+            // Later starts have no medium: what was read last may be of any generation.
+            seed: (generation.fate == Fate::Untried).then_some(number),
+        };
         let begin = self.clock.elapsed();
         let mut asked = 0;
         loop {
@@ -270,7 +339,8 @@ impl Deployment<'_> {
                 Err(reason) => reason,
             };
             asked += 1;
-            if asked % LOOK_AFTER == 0 && !self.site.observe(Some(record))?.running {
+            // A hypervisor that does not answer for once is no reason to give up.
+            if asked % LOOK_AFTER == 0 && self.site.observe(Some(record)).is_ok_and(|there| !there.running) {
                 return Ok(Err("the machine has stopped by itself".to_owned()));
             }
             if self.clock.elapsed().saturating_sub(begin) >= self.terms.health_timeout {
@@ -281,50 +351,67 @@ impl Deployment<'_> {
         }
     }
 
-    /// One question: address and key of an appliance that runs the wanted image, or why not.
-    fn ask(&self, record: &Record, wanted: &str) -> Result<(IpAddr, String), String> {
+    /// One question: address and key of an appliance that is as it should be, or why it is not.
+    fn ask(&self, record: &Record, wanted: &Wanted) -> Result<(IpAddr, String), String> {
         let address = self.site.address(record).map_err(|error| error.message)?;
         let address = address.ok_or("the guest's tools have told no address")?;
         let answer = self.health.ask(address).map_err(|reason| format!("https://{address}/healthz: {reason}"))?;
+        let who = format!("the appliance at {address}");
         match answer.image {
-            Some(image) if image != wanted => Err(format!("the appliance at {address} runs the image {image}")),
-            None => Err(format!("the appliance at {address} does not say which image it runs")),
-            Some(_) if !answer.works => Err(format!("the appliance at {address} says that it does not work")),
-            Some(_) => match &record.page_key {
-                Some(known) if *known != answer.key => Err(format!(
-                    "the appliance at {address} shows another key than before: {}, not {known}",
-                    answer.key
-                )),
-                _ => Ok((address, answer.key)),
-            },
+            Some(image) if image != wanted.image.to_string() => {
+                let short = image.get(..12).unwrap_or(&image);
+                return Err(format!("{who} runs the image {short}, not {}", wanted.image.short()));
+            }
+            None => return Err(format!("{who} does not say which image it runs")),
+            Some(_) if !answer.works => return Err(format!("{who} says that it does not work")),
+            Some(_) => {}
+        }
+        if !answer.state_disk {
+            return Err(format!("{who} keeps its state on its system disk"));
+        }
+        if let Some(number) = wanted.seed
+            && answer.seed != Some((record.deployment.clone(), number))
+        {
+            return Err(format!("{who} has not read its seed medium"));
+        }
+        match &record.page_key {
+            Some(known) if *known != answer.key => {
+                Err(format!("{who} shows another key than before: {}, not {known}", answer.key))
+            }
+            _ => Ok((address, answer.key)),
         }
     }
 
     /// Takes a change back whose generation is not healthy. Gives the error that says what runs now.
-    fn unhealthy(&mut self, record: &mut Record, plan: &Plan, number: u32, reason: &str) -> DeployError {
+    fn unhealthy(&mut self, record: &mut Record, number: u32, reason: &str) -> DeployError {
         let failed = |text: String| DeployError::new(Kind::Unhealthy, text);
         let what = format!("generation {number} did not become healthy: {reason}");
-        let change = record.pending.filter(|pending| pending.generation == number);
-        let Some(change) = change else {
+        let Some(change) = record.pending.filter(|pending| pending.generation == number) else {
             // Nothing was changed, or only the secrets were: there is nothing to take back.
-            let help = "look at its console; `provbuild deploy --rollback` goes back to the generation before it";
+            let help = "look at its console; `provbuild deploy --rollback` goes back to the generation before it. \
+                        Where the page's key was changed on purpose: --accept-page-key";
             return failed(format!("{what}. It is the current one and was left as it is")).help(help);
         };
+        // One that was healthy before may suffer from something else.
+        if let Some(generation) = record.generation_mut(number)
+            && generation.fate == Fate::Untried
+        {
+            generation.fate = Fate::Unhealthy(reason.to_owned());
+        }
         let Some(from) = change.from else {
-            if let Some(generation) = record.generation_mut(number) {
-                generation.fate = Fate::Unhealthy(reason.to_owned());
-            }
             let saved = self.site.save(record).err().map(|error| format!(" ({error})")).unwrap_or_default();
-            let help = "look at its console, mend the profile and deploy again; the state disk is kept";
+            let help = "look at its console, mend the profile and deploy again; the state disk is kept. Until then the seed medium with the \
+                        secrets stays with it; `provbuild destroy` removes it with the machine";
             return failed(format!(
                 "{what}. There is no generation before it to go back to: it was left as it is{saved}"
             ))
             .help(help);
         };
         self.note(&format!("{what}: back to generation {from}"));
-        match self.back(record, plan, number, from, reason) {
-            Ok(Ok(address)) => failed(format!("{what}. Generation {from} runs again, at {address}"))
-                .help("its system disk is kept until the next deployment; mend the profile, build and deploy again"),
+        match self.back(record, from) {
+            Ok(Ok(address)) => failed(format!("{what}. Generation {from} runs again, at {address}")).help(format!(
+                "generation {number}'s system disk is kept until the next deployment; mend the profile and deploy again"
+            )),
             Ok(Err(again)) => {
                 failed(format!("{what}; back on generation {from}: {again}. The machine was left as it is"))
                     .help("neither build is healthy: look at the console, the network and the state disk")
@@ -338,37 +425,49 @@ impl Deployment<'_> {
         }
     }
 
-    fn back(
-        &mut self,
-        record: &mut Record,
-        plan: &Plan,
-        failed: u32,
-        from: u32,
-        reason: &str,
-    ) -> Result<Result<IpAddr, String>, DeployError> {
-        if let Some(generation) = record.generation_mut(failed) {
-            generation.fate = Fate::Unhealthy(reason.to_owned());
-        }
-        record.pending = Some(Pending { generation: from, from: None });
-        self.site.save(record)?;
-        self.site.stop(record, self.terms.stop_timeout)?;
-        self.configure(record, from, false)?;
-        if plan.has(|step| matches!(step, Step::WriteSeed { .. } | Step::WipeSeed)) {
-            self.site.wipe_seed(record)?;
-        }
-        self.site.start(record)?;
-        let found = self.await_health(record, from)?;
-        if found.is_ok() {
-            self.settle_back(record, from)?;
-        }
-        Ok(found)
+    /// Starts what ran before, after a step failed for which it was stopped. Gives the step's error, and what became of it.
+    fn undo(&mut self, record: &mut Record, number: u32, error: DeployError) -> DeployError {
+        let from = record.pending.and_then(|pending| pending.from).or(record.current);
+        let Some(from) = from.filter(|from| record.generation(*from).is_some()) else { return error };
+        self.note(&format!("generation {number} cannot be started ({error}): back to generation {from}"));
+        let became = match self.back(record, from) {
+            Ok(Ok(address)) => format!("generation {from} runs again, at {address}"),
+            Ok(Err(reason)) => format!("generation {from} was started again and is not healthy: {reason}"),
+            Err(again) => format!("generation {from} could not be started again: {again}"),
+        };
+        DeployError { message: format!("{}; {became}", error.message), ..error }
     }
 
-    fn settle_back(&mut self, record: &mut Record, from: u32) -> Result<(), DeployError> {
-        record.current = Some(from);
-        record.pending = None;
-        self.site.save(record)
+    /// Back to a generation that ran before. The inner error says why it is not healthy.
+    fn back(&mut self, record: &mut Record, from: u32) -> Result<Result<IpAddr, String>, DeployError> {
+        record.pending = Some(Pending { generation: from, from: None });
+        self.site.save(record)?;
+        self.note(&Step::Stop.to_string());
+        self.site.stop(record, self.terms.stop_timeout)?;
+        self.note(&Step::Configure { number: from, seed: false }.to_string());
+        self.configure(record, from, false)?;
+        // Whatever is wrong with it is said at the end: first the appliance runs.
+        self.note(&Step::WipeSeed.to_string());
+        let wiped = self.site.wipe_seed(record);
+        self.note(&Step::Start.to_string());
+        self.site.start(record)?;
+        self.note(&Step::Await { number: from }.to_string());
+        let found = self.await_health(record, from)?;
+        if found.is_ok() {
+            record.current = Some(from);
+            record.pending = None;
+            self.site.save(record)?;
+        }
+        wiped?;
+        Ok(found)
     }
+}
+
+/// What the appliance must say.
+struct Wanted {
+    image: Digest,
+    /// Generation of the seed medium that it must have read.
+    seed: Option<u32>,
 }
 
 /// A plan that speaks of what the record does not have: a fault of ours.

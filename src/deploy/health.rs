@@ -26,6 +26,10 @@ pub struct Answer {
     pub works: bool,
     /// Digest of the image that it runs, as it says.
     pub image: Option<String>,
+    /// It keeps its state on a disk of its own.
+    pub state_disk: bool,
+    /// Deployment and generation of the last seed medium that it has read.
+    pub seed: Option<(String, u32)>,
     /// SHA-256 of the public key that it has shown to hold: `SHA256:` and hexadecimal digits.
     pub key: String,
 }
@@ -41,9 +45,20 @@ pub struct Healthz {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Body {
     status: String,
     image: Option<String>,
+    #[serde(default)]
+    state_disk: bool,
+    #[serde(default)]
+    deployment: Option<Delivered>,
+}
+
+#[derive(Deserialize)]
+struct Delivered {
+    id: String,
+    generation: u32,
 }
 
 impl Healthz {
@@ -76,7 +91,13 @@ impl Health for Healthz {
         let mut text = String::new();
         response.take(LONGEST).read_to_string(&mut text).map_err(|error| error.to_string())?;
         let body: Body = serde_json::from_str(&text).map_err(|_| format!("status {status}, and no answer of provd"))?;
-        Ok(Answer { works: status.is_success() && body.status == "ok", image: body.image, key })
+        Ok(Answer {
+            works: status.is_success() && body.status == "ok",
+            image: body.image,
+            state_disk: body.state_disk,
+            seed: body.deployment.map(|seed| (seed.id, seed.generation)),
+            key,
+        })
     }
 }
 

@@ -25,7 +25,7 @@ mod tests;
 pub mod vsphere;
 pub mod workstation;
 
-pub use engine::{Clock, Deployment, MakeSeed, Outcome, Terms};
+pub use engine::{Clock, Deployment, MakeSeed, Orders, Outcome, Terms};
 pub use error::{DeployError, Kind};
 pub use health::{Answer, Health, Healthz};
 pub use plan::{Plan, Step};

@@ -23,11 +23,13 @@ pub enum Step {
     MakeState {
         size: ByteSize,
     },
+    /// Note that the secrets are to be delivered again.
+    NoteRenewal,
+    Stop,
     /// Put the secrets on a medium.
     WriteSeed {
         number: u32,
     },
-    Stop,
     /// Swap the system disk.
     Configure {
         number: u32,
@@ -110,13 +112,18 @@ pub(super) fn deploy(record: &Record, there: &Observed, id: Digest, wishes: Wish
     }
     let runs = there.running && there.configured == Some(target);
     // A fresh generation that runs was started with its medium, which is still attached.
-    let seed = fresh && !(runs && there.seed) || wishes.renew_secrets;
-    if seed {
-        steps.push(Step::WriteSeed { number: target });
+    let renew = wishes.renew_secrets || record.renew_secrets;
+    let seed = fresh && !(runs && there.seed) || renew;
+    if wishes.renew_secrets && !record.renew_secrets {
+        steps.push(Step::NoteRenewal);
     }
     if seed || !runs {
         if there.running {
             steps.push(Step::Stop);
+        }
+        // Not before: a hypervisor may hold the medium that a running machine has.
+        if seed {
+            steps.push(Step::WriteSeed { number: target });
         }
         if seed || there.configured != Some(target) || there.seed {
             steps.push(Step::Configure { number: target, seed });
@@ -124,7 +131,7 @@ pub(super) fn deploy(record: &Record, there: &Observed, id: Digest, wishes: Wish
         steps.push(Step::Start);
     }
     steps.push(Step::Await { number: target });
-    if fresh || record.pending.is_some() || record.current != Some(target) {
+    if fresh || renew || record.pending.is_some() || record.current != Some(target) {
         steps.push(Step::Settle { number: target });
     }
     if seed || there.seed {
@@ -201,11 +208,12 @@ fn state_is_there(record: &Record, there: &Observed) -> Result<(), DeployError> 
 /// System disks that are kept no longer once `target` is the current generation: everything but the newest healthy ones.
 fn obsolete(record: &Record, there: &Observed, target: u32, keep: u32) -> Vec<u32> {
     let others = || record.generations.iter().rev().filter(|generation| generation.number != target);
-    let kept: Vec<u32> = others()
-        .filter(|generation| generation.fate == Fate::Healthy && there.staged.contains(&generation.number))
-        .take(keep as usize)
-        .map(|generation| generation.number)
-        .collect();
+    let of = |fate: Fate| {
+        others().filter(move |generation| generation.fate == fate && there.staged.contains(&generation.number))
+    };
+    // Ones that somebody went back from may be wanted again, after those that a way back leads to.
+    let kept = of(Fate::Healthy).chain(of(Fate::Withdrawn)).take(keep as usize);
+    let kept: Vec<u32> = kept.map(|generation| generation.number).collect();
     let mut obsolete: Vec<u32> = others()
         .map(|generation| generation.number)
         // What a crash left without a line in the record.
@@ -227,6 +235,7 @@ impl fmt::Display for Step {
             }
             Step::Stage { number } => write!(f, "copy the build's system disk as generation {number}"),
             Step::MakeState { size } => write!(f, "make an empty state disk of {size}"),
+            Step::NoteRenewal => f.write_str("note in the record that the secrets are delivered again"),
             Step::WriteSeed { number } => write!(f, "write the seed medium of generation {number}, with the secrets"),
             Step::Stop => f.write_str("stop the machine"),
             Step::Configure { number, seed: true } => {

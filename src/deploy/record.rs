@@ -10,6 +10,7 @@
 //!   "pending": { "generation": 4, "from": 3 },
 //!   "page-key": "SHA256:...",     // of the management page's public key, as it was first seen
 //!   "next": 5,                    // number of the next generation
+//!   "renew-secrets": false,       // they are to be delivered again, whatever generation runs
 //!   "generations": [ { "number": 3, ... } ]
 //! }
 //! ```
@@ -37,6 +38,8 @@ pub struct Record {
     pub page_key: Option<String>,
     /// Number of the next generation: numbers are never used again.
     pub next: u32,
+    /// Somebody asked for the secrets to be delivered again, and it is not done yet.
+    pub renew_secrets: bool,
     /// By number, ascending.
     pub generations: Vec<Generation>,
 }
@@ -101,6 +104,7 @@ impl Record {
             pending: None,
             page_key: None,
             next: 1,
+            renew_secrets: false,
             generations: Vec::new(),
         }
     }

@@ -27,6 +27,13 @@ struct World {
     /// What guests have written; `None`: there is no state disk.
     state: Option<Vec<String>>,
     seed: Option<String>,
+    /// The last seed that a guest has read, and how many were.
+    read: Option<(String, u32)>,
+    deliveries: u32,
+    /// The medium is not seen by the guest.
+    deaf: bool,
+    /// This verb fails from now on.
+    fails: Option<&'static str>,
     /// Generation that the machine is configured with, and whether the medium is attached.
     machine: Option<(u32, bool)>,
     running: bool,
@@ -61,6 +68,18 @@ impl World {
             state.push("formatted".to_owned());
         }
         state.push(image);
+        if let Some(seed) = self.seed.as_deref().filter(|_| medium && !self.deaf) {
+            let words: Vec<&str> = seed.split(' ').collect();
+            self.read = Some((words[1].to_owned(), words[2].parse().unwrap()));
+            self.deliveries += 1;
+        }
+    }
+
+    fn refuses(&self, verb: &str) -> Result<(), DeployError> {
+        match self.fails == Some(verb) {
+            true => Err(DeployError::new(Kind::Hypervisor, format!("{verb} does not work"))),
+            false => Ok(()),
+        }
     }
 
     fn image(&self) -> Option<&String> {
@@ -125,6 +144,8 @@ impl Site for Memory {
         let mut world = self.0.borrow_mut();
         world.spend()?;
         assert!(record.pending.is_some() || record.current.is_some(), "what is begun is in the record");
+        assert!(!world.running, "a machine that runs may hold its medium");
+        world.refuses("write_seed")?;
         world.seed = Some(String::from_utf8(image.to_vec()).unwrap());
         Ok(())
     }
@@ -152,6 +173,9 @@ impl Site for Memory {
     fn start(&mut self, _: &Record) -> Result<(), DeployError> {
         let mut world = self.0.borrow_mut();
         if !world.running {
+            if world.machine.is_some_and(|(number, _)| number > 1) {
+                world.refuses("start")?;
+            }
             world.spend()?;
             world.running = true;
             world.boot();
@@ -208,7 +232,13 @@ impl Health for Guest {
     fn ask(&self, _: IpAddr) -> Result<Answer, String> {
         let world = self.0.borrow();
         match world.image().filter(|image| world.running && !world.broken.contains(*image)) {
-            Some(image) => Ok(Answer { works: true, image: Some(image.clone()), key: "SHA256:k".to_owned() }),
+            Some(image) => Ok(Answer {
+                works: true,
+                image: Some(image.clone()),
+                state_disk: true,
+                seed: world.read.clone(),
+                key: "SHA256:k".to_owned(),
+            }),
             None => Err("connection refused".to_owned()),
         }
     }
@@ -284,11 +314,15 @@ impl Bench {
     }
 
     fn deploy(&self, name: &str, budget: Option<u32>) -> Result<Outcome, DeployError> {
+        self.ordered(name, budget, Orders::default())
+    }
+
+    fn ordered(&self, name: &str, budget: Option<u32>, orders: Orders) -> Result<Outcome, DeployError> {
         let seed = |record: &Record, number: u32| {
             let state = if record.state == StateDisk::InUse { "keep" } else { "new" };
-            Ok(Zeroizing::new(format!("{state} {number}").into_bytes()))
+            Ok(Zeroizing::new(format!("{state} {} {number}", record.deployment).into_bytes()))
         };
-        self.with(budget, |deployment| deployment.deploy(&release(name), &seed, false))
+        self.with(budget, |deployment| deployment.deploy(&release(name), &seed, orders))
     }
 
     fn rollback(&self, budget: Option<u32>) -> Result<Outcome, DeployError> {
@@ -535,7 +569,7 @@ fn without_its_state_disk_nothing_is_deployed() {
 fn the_plan_says_what_will_be_done() {
     let bench = Bench::default();
     let plan = |name: &str| {
-        let plan = bench.with(Some(0), |deployment| deployment.plan(release(name).id, false)).unwrap();
+        let plan = bench.with(Some(0), |deployment| deployment.plan(release(name).id, Orders::default())).unwrap();
         plan.steps.iter().map(|step| format!("{step}\n")).collect::<String>()
     };
     insta::assert_snapshot!("first_plan", plan("a"));
@@ -555,7 +589,7 @@ fn the_plan_says_what_will_be_done() {
 fn a_medium_that_cannot_be_made_stops_before_anything_is_touched() {
     let bench = Bench::default();
     let seed = |_: &Record, _: u32| Err(DeployError::new(Kind::Io, "env:BMC is not set"));
-    let error = bench.with(None, |deployment| deployment.deploy(&release("a"), &seed, false)).unwrap_err();
+    let error = bench.with(None, |deployment| deployment.deploy(&release("a"), &seed, Orders::default())).unwrap_err();
     assert_eq!((error.message.as_str(), bench.world.borrow().changes), ("env:BMC is not set", 0));
 }
 
@@ -568,4 +602,80 @@ fn another_key_than_before_is_not_healthy() {
     bench.world.borrow_mut().record = Some(record.to_text());
     let error = bench.deploy("a", None).unwrap_err();
     assert!(error.message.contains("shows another key than before: SHA256:k, not SHA256:other"), "{error}");
+}
+
+#[test]
+fn a_generation_that_has_not_read_its_medium_is_not_healthy() {
+    let bench = Bench::default();
+    bench.deploy("a", None).unwrap();
+    bench.world.borrow_mut().deaf = true;
+    let error = bench.deploy("b", None).unwrap_err();
+    assert!(error.message.contains("has not read its seed medium. Generation 1 runs again"), "{error}");
+    bench.is_settled_on("a");
+}
+
+#[test]
+fn a_machine_that_was_stopped_for_a_step_that_fails_runs_again() {
+    for verb in ["write_seed", "start"] {
+        let bench = Bench::default();
+        bench.deploy("a", None).unwrap();
+        bench.world.borrow_mut().fails = Some(verb);
+        let error = bench.deploy("b", None).unwrap_err();
+        assert_eq!(error.kind, Kind::Hypervisor);
+        assert_eq!(error.message, format!("{verb} does not work; generation 1 runs again, at 192.0.2.7"));
+        bench.is_settled_on("a");
+        bench.world.borrow_mut().fails = None;
+        bench.deploy("b", None).unwrap();
+        bench.is_settled_on("b");
+    }
+}
+
+#[test]
+fn secrets_are_delivered_again_though_it_is_cut_off() {
+    let renew = Orders { renew_secrets: true, ..Orders::default() };
+    for first in 0.. {
+        let bench = Bench::default();
+        bench.deploy("a", None).unwrap();
+        let done = bench.ordered("a", Some(first), renew).is_ok();
+        let begun = bench.world.borrow().record.as_ref().unwrap().contains("\"renew-secrets\": true");
+        // Nobody says it again: the record knows.
+        bench.deploy("a", None).unwrap();
+        bench.is_settled_on("a");
+        let deliveries = bench.world.borrow().deliveries;
+        assert!(!(begun || done) || deliveries >= 2, "cut after {first}: {deliveries}");
+        if done {
+            assert_eq!(deliveries, 2);
+            break;
+        }
+    }
+}
+
+#[test]
+fn what_is_there_without_a_record_is_taken_over_only_where_somebody_says_so() {
+    let bench = Bench::default();
+    bench.deploy("a", None).unwrap();
+    bench.deploy("b", None).unwrap();
+    let state = bench.state();
+    bench.world.borrow_mut().record = None;
+    let changes = bench.world.borrow().changes;
+    let error = bench.deploy("b", None).unwrap_err();
+    assert_eq!((error.kind, bench.world.borrow().changes), (Kind::Refused, changes));
+    let adopt = Orders { adopt: true, ..Orders::default() };
+    assert_eq!(bench.ordered("b", None, adopt).unwrap().generation, 3);
+    bench.is_settled_on("b");
+    assert!(bench.state().starts_with(&state));
+    // Nobody knows what the disks of before held.
+    assert_eq!(bench.world.borrow().disks.keys().copied().collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn a_key_that_was_changed_is_accepted_where_somebody_says_so() {
+    let bench = Bench::default();
+    bench.deploy("a", None).unwrap();
+    let mut record = Record::parse(bench.world.borrow().record.as_deref().unwrap()).unwrap();
+    record.page_key = Some("SHA256:other".to_owned());
+    bench.world.borrow_mut().record = Some(record.to_text());
+    let accept = Orders { forget_page_key: true, ..Orders::default() };
+    assert!(bench.ordered("a", None, accept).unwrap().unchanged);
+    assert!(bench.world.borrow().record.as_ref().unwrap().contains("\"page-key\": \"SHA256:k\""));
 }

@@ -12,6 +12,7 @@ use super::control::Duration;
 use super::decode::Resolve;
 use super::fault::Fault;
 use super::reader::{At, Decoding, Section};
+use super::source::Span;
 use super::word::*;
 use crate::vocab::ByteSize;
 
@@ -99,7 +100,7 @@ impl Default for Deploy {
         Deploy {
             keep: 2,
             health_timeout: time::Duration::from_secs(600),
-            stop_timeout: time::Duration::from_secs(120),
+            stop_timeout: time::Duration::from_secs(720),
             state_disk: ByteSize::gib(20),
             webhook_key: None,
             workstation: None,
@@ -167,9 +168,25 @@ fn workstation(
     let rest = section.written("rest").map(|section| {
         let url = service(cx, &section, &["http", "https"]);
         let credentials = section.word::<SecretRef>(cx, "credentials").map(|at| secret(at, resolve));
+        if let Some(url) = &url
+            && url.scheme() == "http"
+            && !is_this_host(url)
+        {
+            let place = section.key("url").unwrap_or(section.span);
+            let fault = Fault::at(place, "the password would go over the network in clear");
+            cx.fault(fault.help("write https://, or the address of this host: http://127.0.0.1:8697"));
+        }
         Some(Rest { url: url?, credentials: credentials? })
     });
     needs(cx, section, outputs, OutputFormat::Vmx, "vmx");
+    if let (Some(uplink), Some(provisioning)) = (&uplink, &provisioning) {
+        if uplink.value == provisioning.value {
+            same_network(cx, provisioning.span);
+        } else if provisioning.value == Link::Nat {
+            let warning = Fault::at(provisioning.span, "Workstation's NAT network has a DHCP server of its own");
+            cx.warn(warning.help("the appliance is the nodes' DHCP server: write \"bridged\" or a network of the nodes' own, such as \"vmnet2\""));
+        }
+    }
     Some(Workstation {
         directory,
         controller: controller?.value,
@@ -201,6 +218,9 @@ fn vsphere(
     let networks = section.section("networks");
     let mut line = |key| networks.word::<Line>(cx, key).map(|at| at.value.0);
     let (uplink, provisioning) = (line("uplink"), line("provisioning"));
+    if uplink.is_some() && uplink == provisioning {
+        same_network(cx, networks.key("provisioning").unwrap_or(networks.span));
+    }
     needs(cx, section, outputs, OutputFormat::Ova, "ova");
     Some(Vsphere {
         url: url?,
@@ -236,6 +256,21 @@ fn service(cx: &mut Decoding, section: &Section<'_>, schemes: &[&str]) -> Option
         return None;
     }
     Some(url.value)
+}
+
+/// The appliance is a DHCP server on one side, and a client on the other.
+fn same_network(cx: &mut Decoding, place: Span) {
+    let warning = Fault::at(place, "uplink and provisioning are the same network");
+    cx.warn(warning.help("the appliance gives addresses to whoever asks there: name a network that is the nodes' own"));
+}
+
+fn is_this_host(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 fn needs(cx: &mut Decoding, section: &Section<'_>, outputs: &BTreeSet<OutputFormat>, format: OutputFormat, name: &str) {

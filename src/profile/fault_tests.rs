@@ -431,6 +431,10 @@ fn faults_of_the_deployment() {
         ("deploy_controller_unknown", "[deploy.workstation]\ncontroller = \"lsilogic\"\n".to_owned()),
         ("deploy_rest_without_credentials", "[deploy.workstation.rest]\nurl = \"http://127.0.0.1:8697\"\n".to_owned()),
         (
+            "deploy_rest_in_clear",
+            "[deploy.workstation.rest]\nurl = \"http://192.0.2.1:8697\"\ncredentials = \"env:V\"\n".to_owned(),
+        ),
+        (
             "deploy_without_its_output",
             "[outputs]\nformats = { replace = [\"qcow2\"] }\n[deploy.workstation]\n".to_owned(),
         ),
@@ -449,6 +453,22 @@ fn faults_of_the_deployment() {
     for (name, lines) in cases {
         one(name, &profile(NETWORK, &lines), "");
     }
+}
+
+#[test]
+fn a_deployment_that_would_serve_the_wrong_network_is_a_warning() {
+    let warnings = |lines: &str| {
+        let loaded =
+            load_texts(&[("profile.toml", &profile(NETWORK, lines))]).unwrap_or_else(|faults| panic!("{faults}"));
+        loaded.warnings.render(false)
+    };
+    let workstation = |networks: &str| warnings(&format!("[deploy.workstation]\nnetworks = {{ {networks} }}\n"));
+    insta::assert_snapshot!("warning_one_network_twice", workstation("uplink = \"bridged\""));
+    insta::assert_snapshot!("warning_provisioning_by_nat", workstation("uplink = \"bridged\", provisioning = \"nat\""));
+    assert_eq!(workstation("provisioning = \"vmnet2\""), "");
+    let vsphere = "[deploy.vsphere]\nurl = \"https://vc.example\"\ncredentials = \"env:V\"\ndatastore = \"d\"\n\
+                   networks = { uplink = \"VM Network\", provisioning = \"VM Network\" }\n";
+    assert!(warnings(vsphere).contains("are the same network"));
 }
 
 #[test]

@@ -160,9 +160,13 @@ fn tls(address: &str) -> Arc<rustls::ServerConfig> {
 }
 
 fn answer(stream: TcpStream, tls: &Arc<rustls::ServerConfig>, life: &Mutex<Life>) -> std::io::Result<()> {
-    let (image, behaviour) = {
+    let (image, delivered, behaviour) = {
         let life = life.lock().unwrap();
-        (life.boots.last().map(|boot| boot.image.clone()), life.behaviour)
+        // What the last medium said, as the state disk keeps it.
+        let seed = life.boots.iter().rev().find_map(|boot| boot.seed.as_ref());
+        let delivered =
+            seed.map(|seed| serde_json::json!({ "id": seed["deployment"], "generation": seed["generation"] }));
+        (life.boots.last().map(|boot| boot.image.clone()), delivered, life.behaviour)
     };
     let (Some(image), Some(behaviour)) = (image, behaviour) else { return Ok(()) };
     let (status, image) = match behaviour {
@@ -182,7 +186,8 @@ fn answer(stream: TcpStream, tls: &Arc<rustls::ServerConfig>, life: &Mutex<Life>
             length => request.extend(&part[..length]),
         }
     }
-    let body = serde_json::json!({ "status": status, "image": image }).to_string();
+    let body = serde_json::json!({ "status": status, "image": image, "state-disk": true, "deployment": delivered });
+    let body = body.to_string();
     let code = if status == "ok" { "200 OK" } else { "503 Service Unavailable" };
     let head = format!("HTTP/1.1 {code}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes())?;

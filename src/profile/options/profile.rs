@@ -290,8 +290,8 @@ pub(super) static OPTIONS: &[Spec] = &[
     option(
         "deploy.stop-timeout",
         word::<Duration>(),
-        Value("\"2min\""),
-        "For the guest to shut down by itself, before it is switched off.",
+        Value("\"12min\""),
+        "For the guest to shut down by itself, before it is switched off. Its daemon first ends what it does with BMCs, which may take ten minutes.",
     ),
     option(
         "deploy.state-disk",
