@@ -16,7 +16,7 @@ use super::exit::Exit;
 use crate::build::{Build, BuildError};
 use crate::deploy::seed::{self, SecretFault};
 use crate::deploy::vsphere::Vsphere;
-use crate::deploy::workstation::{WINDOWS_VARIABLES, Workstation};
+use crate::deploy::workstation::{WINDOWS_VARIABLES, Workstation, boot_time};
 use crate::deploy::{
     Clock, DeployError, Deployment, Fate, Generation, Healthz, Kind, Observed, Orders, Outcome, Plan, Record, Release,
     Site, StateDisk, Terms,
@@ -193,7 +193,8 @@ impl Setup {
                         .filter_map(|name| Some((name.to_owned(), env::var(name).ok()?)))
                         .collect(),
                 };
-                Ok((workstation.open()?, workstation.settings()))
+                let booted = std::fs::read_to_string("/proc/stat").ok().and_then(|text| boot_time(&text));
+                Ok((workstation.open_since(booted)?, workstation.settings()))
             }
             (Target::Vsphere, _, Some(settings)) => {
                 let vsphere = Vsphere {

@@ -92,6 +92,7 @@ impl Deployment<'_> {
     /// There is nothing to go back to.
     pub fn plan_rollback(&self, to: Option<u32>) -> Result<Plan, DeployError> {
         let (record, there) = self.look()?;
+        self.site.check()?;
         plan::rollback(&record, &there, to)
     }
 
@@ -109,6 +110,7 @@ impl Deployment<'_> {
     /// The same, for whoever will change it: what is there without a record may be anybody's.
     fn known(&self, orders: Orders) -> Result<(Record, Observed), DeployError> {
         let (mut record, there) = self.look()?;
+        self.site.check()?;
         if there != Observed::default() && self.site.load()?.is_none() {
             if !orders.adopt {
                 let message = format!(
@@ -152,6 +154,7 @@ impl Deployment<'_> {
     pub fn rollback(&mut self, to: Option<u32>) -> Result<Outcome, DeployError> {
         self.site.lock()?;
         let (mut record, there) = self.look()?;
+        self.site.check()?;
         let plan = plan::rollback(&record, &there, to)?;
         self.carry_out(&mut record, &plan, None, None)
     }

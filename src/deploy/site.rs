@@ -56,6 +56,14 @@ pub trait Site {
     /// Changes nothing.
     fn observe(&self, record: Option<&Record>) -> Result<Observed, DeployError>;
 
+    /// Whether what is there may be changed: it is ours, and nothing stands in the way that only shows later. Changes nothing.
+    ///
+    /// # Errors
+    /// It is somebody else's machine, or has snapshots.
+    fn check(&self) -> Result<(), DeployError> {
+        Ok(())
+    }
+
     /// Puts the system disk of a build in its place, verified; gives what [`Generation::disk`] is to say of it.
     fn stage(
         &mut self,

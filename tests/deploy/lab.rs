@@ -181,8 +181,6 @@ impl Lab {
         StateDisk { inode: path.metadata().unwrap().ino(), digest: Digest::of(&fs::read(path).unwrap()) }
     }
 
-    /// No file holds the secret, but the one that the operator has put it in; and vmrun was not told it.
-    #[track_caller]
     /// While the machine runs a file of zeros stays in its place.
     #[track_caller]
     pub(crate) fn the_medium_is_wiped(&self) {
@@ -190,6 +188,8 @@ impl Lab {
         assert!(medium.iter().all(|byte| *byte == 0), "the seed medium is not wiped");
     }
 
+    /// No file holds the secret, but the one that the operator has put it in; and vmrun was not told it.
+    #[track_caller]
     pub(crate) fn no_secret_is_left(&self) {
         let mut directories = vec![self.path("vms"), self.path("out"), self.path("stand-in"), self.path("home")];
         while let Some(directory) = directories.pop() {

@@ -206,6 +206,11 @@ impl Site for Machine {
         })
     }
 
+    fn check(&self) -> Result<(), DeployError> {
+        self.check_no_snapshots()?;
+        self.vmx()?.map_or(Ok(()), |vmx| self.check_replaceable(&vmx))
+    }
+
     fn stage(
         &mut self,
         record: &Record,

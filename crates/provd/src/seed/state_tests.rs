@@ -220,7 +220,12 @@ fn every_sign_of_use_keeps_a_disk_from_being_formatted() {
         (|m| m.write("sdb", 2 * GIB - (1 << 20)), "not empty"),
         (|m| m.says("sdb", "ro", "1"), "read-only"),
         (|m| m.says("sdb", "size", "2097151"), "smaller than 1 GiB"),
-        (|m| drop(m.holds.insert("sdb", "LVM2_member")), "holds LVM2_member"),
+        (
+            |m| {
+                m.holds.insert("sdb", "LVM2_member");
+            },
+            "holds LVM2_member",
+        ),
         (|m| fs::write(m.path("sys/devices/sdb/holders/dm-0"), "").unwrap(), "in use"),
         (
             |m| {
