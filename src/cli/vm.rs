@@ -25,14 +25,19 @@ pub(super) fn run(profile: &Path, directory: &Path, machine: &Machine) -> Result
         state: machine.state.as_deref().map(|file| state(profile, file, machine)).transpose()?,
         print: machine.print,
     };
+    // Whoever starts what is printed ends with a file that holds the secrets.
+    let remains = options.state.is_some() && (machine.libvirt || options.print);
     if machine.libvirt {
-        let text = qemu::domain(directory, &options, &machine.libvirt_network)?;
-        if options.state.is_some() {
-            tell("note: remove the seed medium beside the state disk once the appliance has booted with it\n");
-        }
-        return print(&text);
+        print(&qemu::domain(directory, &options, &machine.libvirt_network)?)?;
+    } else {
+        qemu::run(directory, &options)?;
     }
-    Ok(qemu::run(directory, &options)?)
+    if remains {
+        tell(
+            "note: remove the seed medium that is named there (seed.iso) once the appliance has booted with it: it holds the secrets\n",
+        );
+    }
+    Ok(())
 }
 
 fn state(profile: &Path, file: &Path, machine: &Machine) -> Result<State, Failure> {

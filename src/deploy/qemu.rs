@@ -223,7 +223,8 @@ impl Medium {
         let failed = |source| RunError::Io { step: format!("write {}", path.display()), source };
         let deployment = Digest::of(format!("run {}", state.file.display()).as_bytes()).to_string();
         let image = seed::of(&deployment[..32], 1, SeedState::New, &state.secrets, TIME)?;
-        match fs::remove_file(path) {
+        // One that was kept for a domain, or that a run left behind that was killed.
+        match wipe(path).and_then(|()| fs::remove_file(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
@@ -244,12 +245,20 @@ impl Drop for Medium {
             return;
         }
         // Nobody is left to tell; what cannot be overwritten is removed all the same.
-        if let Ok(mut file) = File::options().write(true).open(&self.path) {
-            let length = file.metadata().map_or(0, |metadata| metadata.len());
-            let _ = io::copy(&mut io::repeat(0).take(length), &mut file).and_then(|_| file.sync_all());
-        }
+        let _ = wipe(&self.path);
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Overwrites a file with zeros, on the disk when this returns. A link's file is somebody else's.
+fn wipe(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Ok(());
+    }
+    let mut file = File::options().write(true).open(path)?;
+    let length = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    file.sync_all()
 }
 
 /// A word as a POSIX shell reads it back.
@@ -352,8 +361,11 @@ mod tests {
     fn a_medium_is_the_owners_alone_and_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let (path, link) = (directory.path().join("seed.iso"), directory.path().join("link"));
+        let (former, elsewhere) = (directory.path().join("former"), directory.path().join("elsewhere"));
         fs::write(&path, "of a run that was killed").unwrap();
+        fs::hard_link(&path, &former).unwrap();
         let medium = Medium::write(&path, &state(directory.path().join("state"))).unwrap();
+        assert_eq!(fs::read(&former).unwrap(), [0; 24]);
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
         let seed = netboot::Seed::read(&mut File::open(&path).unwrap()).unwrap();
@@ -364,8 +376,12 @@ mod tests {
         assert!(!path.exists());
         let left = fs::read(&link).unwrap();
         assert!(left.len() as u64 == metadata.size() && left.iter().all(|byte| *byte == 0));
+        // What a link leads to is left alone.
+        fs::write(&elsewhere, "not ours").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
         Medium::write(&path, &state(directory.path().join("state"))).unwrap().keep();
-        assert!(path.exists());
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "not ours");
     }
 
     #[test]

@@ -33,10 +33,14 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile, daemon: bool) {
 
 /// The packages' wrapper scripts differ between releases and hand 127.0.0.1 to resolvconf; dnsmasq is started directly.
 /// It refuses to start without the directory of its resolv-file, which systemd-resolved makes.
+///
+/// Where there must be a state disk and is none it does not start: with leases on the system disk it would give out addresses that
+/// machines have already. Where none is expected it does (see `provd::directory`).
 fn drop_in() -> String {
     format!(
         "[Unit]
-Wants=systemd-resolved.service {STATE_UNIT}
+Wants=systemd-resolved.service
+Requires={STATE_UNIT}
 After=systemd-resolved.service {STATE_UNIT} var-lib-provbuild.mount
 
 [Service]

@@ -9,6 +9,7 @@
 //! /var/lib/provbuild/provd/               its database, on the state disk
 //! /var/lib/provbuild/secrets/             the webhooks' key, the BMCs' credentials; from the seed medium or put there by hand, read by the
 //!                                         daemon
+//! /var/lib/provbuild/deployment.json      which deployment's secrets these are; everybody reads it
 //! /var/lib/provbuild/tls/                 key and certificate of the management page, made at the first boot
 //! ```
 //! Invariant: the daemon holds no privilege, and writes nowhere but in its own directories.
@@ -252,7 +253,8 @@ WantedBy=multi-user.target
 
 /// Lays out what the seed medium brings, where one is there; the medium is read as it is, not mounted. One that cannot be read keeps the
 /// daemon from starting: a deployment that lacks its secrets must not count as healthy. Root without capabilities but those that
-/// another user's directory and files need; of the devices it opens CD drives, to read.
+/// another user's directory and files need; of the devices it opens CD drives, to read. In the end it notes on the state disk which
+/// deployment's medium this was, for the daemon's health page.
 fn seed() -> String {
     format!(
         "[Unit]
@@ -265,7 +267,7 @@ After={DIRECTORY_UNIT} {STATE_UNIT} var-lib-provbuild.mount
 Type=oneshot
 RemainAfterExit=yes
 UMask=0077
-ExecStart={PROGRAM} seed --owner {ID}
+ExecStart={PROGRAM} seed --owner {ID} --deployment {STATE}/deployment.json
 LimitCORE=0
 NoNewPrivileges=yes
 CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_CHOWN
@@ -273,7 +275,7 @@ AmbientCapabilities=
 DevicePolicy=closed
 DeviceAllow=block-sr r
 ProtectSystem=strict
-ReadWritePaths={STATE}/secrets
+ReadWritePaths={STATE}
 ProtectHome=yes
 PrivateTmp=yes
 PrivateNetwork=yes
@@ -304,7 +306,8 @@ WantedBy=multi-user.target
 }
 
 /// The certificate names the appliance; a key that is there is kept. nginx is told of the page only once there is a
-/// certificate: whatever happens to it, the nodes are served.
+/// certificate: whatever happens to it, the nodes are served. Where the state disk is missing that must be there nobody is shown another
+/// key than the appliance's, which is on that disk.
 fn certificate(profile: &Profile) -> String {
     let name = &profile.appliance.hostname;
     let address = match &profile.network.uplink.addressing {
@@ -315,7 +318,7 @@ fn certificate(profile: &Profile) -> String {
     format!(
         "[Unit]
 Description=Make the certificate of the management page
-Wants={STATE_UNIT}
+Requires={STATE_UNIT}
 After={STATE_UNIT} var-lib-provbuild.mount
 Before=nginx.service
 

@@ -38,7 +38,7 @@ fn sandbox_a_first_deployment_that_was_cut_off_is_completed() {
         cuts += u32::from(cut(&lab, moment));
         lab.deploy(&[]).is(0, &[]);
         assert!(lab.is_running() && lab.current() == Some(1), "{moment}");
-        assert!(!lab.at("seed.iso").exists(), "{moment}");
+        lab.the_medium_is_wiped();
         let boots = lab.guest.boots();
         assert!(boots[0].seed.is_some() && !boots[0].state, "{moment}: {boots:?}");
         lab.no_secret_is_left();

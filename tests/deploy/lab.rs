@@ -183,6 +183,13 @@ impl Lab {
 
     /// No file holds the secret, but the one that the operator has put it in; and vmrun was not told it.
     #[track_caller]
+    /// While the machine runs a file of zeros stays in its place.
+    #[track_caller]
+    pub(crate) fn the_medium_is_wiped(&self) {
+        let medium = fs::read(self.at("seed.iso")).unwrap_or_default();
+        assert!(medium.iter().all(|byte| *byte == 0), "the seed medium is not wiped");
+    }
+
     pub(crate) fn no_secret_is_left(&self) {
         let mut directories = vec![self.path("vms"), self.path("out"), self.path("stand-in"), self.path("home")];
         while let Some(directory) = directories.pop() {

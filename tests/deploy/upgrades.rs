@@ -22,7 +22,7 @@ fn sandbox_the_first_deployment_makes_the_machine() {
 
     // The medium is ejected, wiped and removed; the secret is nowhere else.
     assert!(lab.commands().contains(&"disconnectNamedDevice".to_owned()), "{:?}", lab.commands());
-    assert!(!lab.at("seed.iso").exists());
+    lab.the_medium_is_wiped();
     lab.no_secret_is_left();
     assert!(!said.stdout.contains(PASSWORD) && !said.stderr.contains(PASSWORD));
 }
@@ -114,7 +114,7 @@ fn sandbox_secrets_are_renewed_without_a_new_generation() {
     assert!(boots.len() == 2 && boots[1].state);
     let seed = boots[1].seed.as_ref().unwrap();
     assert_eq!((&seed["state"], &seed["secrets"]["bmc/node1"]), (&"keep".into(), &"ADMIN:another-one".into()));
-    assert!(!lab.at("seed.iso").exists());
+    lab.the_medium_is_wiped();
     lab.state_is_intact(&state);
 }
 

@@ -5,7 +5,8 @@
 //	NFC METHOD CONTENT-TYPE CONTENT-LENGTH SHA256-OF-THE-BODY BYTES-THAT-CAME HOST COOKIES
 //
 // Files in the directory -faults make it fail: "nfc" holds a number of bytes after which an upload's connection is closed;
-// "nfc-status" the status that an upload is answered with; "refuse" the name of a SOAP method that is answered with NoPermission;
+// "nfc-status" the status that an upload is answered with; "refuse" the name of a SOAP method that is answered with NoPermission, or with the fault that stands after it;
+// "hide" the name of a file of a datastore that is said not to be there; "act" what somebody does to a machine behind provbuild's back, one line each (see act);
 // "nfc-host" the host and the thumbprint that a lease names; "address" holds a MAC and the address that the guest's tools tell for it; "logout" ends all sessions once, as a restart of vCenter does. Each fault is used up by its first use.
 package main
 
@@ -23,10 +24,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
 )
 
 var faults = flag.String("faults", "", "directory of faults")
@@ -74,17 +77,105 @@ func (w writer) Write(part []byte) (int, error) {
 	return len(part), nil
 }
 
-const refusal = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>Permission to perform this operation was denied.</faultstring><detail><NoPermissionFault xmlns="urn:vim25" xsi:type="NoPermission"/></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>`
+const refusal = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>The simulator was told to refuse.</faultstring><detail><FAULTFault xmlns="urn:vim25" xsi:type="FAULT"/></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>`
+
+// A file that is said not to be there.
+func hidden(r *http.Request) bool {
+	name, err := os.ReadFile(filepath.Join(*faults, "hide"))
+	if err != nil || !strings.HasSuffix(r.URL.Path, "/"+strings.TrimSpace(string(name))) {
+		return false
+	}
+	return fault("hide") != ""
+}
+
+func machine(name string) *simulator.VirtualMachine {
+	for _, entity := range simulator.Map.All("VirtualMachine") {
+		if vm, ok := entity.(*simulator.VirtualMachine); ok && vm.Name == name {
+			return vm
+		}
+	}
+	return nil
+}
+
+// WHAT|NAME, or WHAT|NAME|MORE.
+func act(words []string) {
+	if len(words) < 2 {
+		return
+	}
+	vm := machine(words[1])
+	if vm == nil {
+		log.Fatalf("no machine %s", words[1])
+	}
+	switch words[0] {
+	case "suspend":
+		vm.Runtime.PowerState = types.VirtualMachinePowerStateSuspended
+		vm.Summary.Runtime.PowerState = vm.Runtime.PowerState
+	case "snapshot":
+		vm.Snapshot = &types.VirtualMachineSnapshotInfo{}
+	case "no-snapshot":
+		vm.Snapshot = nil
+	case "unmark":
+		vm.Config.ExtraConfig = nil
+	case "twin":
+		// MORE becomes what a restored backup of the machine is.
+		other := machine(words[2])
+		other.Config.Uuid = vm.Config.Uuid
+		other.Config.ExtraConfig = vm.Config.ExtraConfig
+	case "no-twin":
+		vm.Config.Uuid = "00000000-0000-0000-0000-000000000000"
+	case "disk":
+		// MORE is a file.
+		backing := types.VirtualDiskFlatVer2BackingInfo{}
+		backing.FileName = words[2]
+		disk := types.VirtualDisk{}
+		disk.Key, disk.ControllerKey, disk.UnitNumber, disk.Backing = 2009, 1000, new(int32), &backing
+		*disk.UnitNumber = 9
+		vm.Config.Hardware.Device = append(vm.Config.Hardware.Device, &disk)
+	case "no-disk":
+		devices := vm.Config.Hardware.Device
+		for i, device := range devices {
+			if device.GetVirtualDevice().Key == 2009 {
+				vm.Config.Hardware.Device = append(devices[:i:i], devices[i+1:]...)
+				break
+			}
+		}
+	default:
+		log.Fatalf("no action %s", words[0])
+	}
+}
+
+// The simulator has FindByUuid only, which gives one of several.
+var uuids = regexp.MustCompile(`<FindAllByUuid .*<uuid>([^<]*)</uuid>`)
+
+func findAllByUuid(uuid string) string {
+	found := ""
+	for _, entity := range simulator.Map.All("VirtualMachine") {
+		if vm, ok := entity.(*simulator.VirtualMachine); ok && strings.EqualFold(vm.Config.Uuid, uuid) {
+			found += `<returnval type="VirtualMachine">` + vm.Self.Value + `</returnval>`
+		}
+	}
+	return `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><FindAllByUuidResponse xmlns="urn:vim25">` + found + `</FindAllByUuidResponse></soapenv:Body></soapenv:Envelope>`
+}
 
 func soap(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	if method, err := os.ReadFile(filepath.Join(*faults, "refuse")); err == nil && bytes.Contains(body, append([]byte("<"), append(bytes.TrimSpace(method), ' ')...)) {
-		os.Remove(filepath.Join(*faults, "refuse"))
-		w.WriteHeader(http.StatusInternalServerError)
-		io.WriteString(w, refusal)
+	if text, err := os.ReadFile(filepath.Join(*faults, "refuse")); err == nil {
+		words := append(strings.Fields(string(text)), "NoPermission")
+		if bytes.Contains(body, []byte("<"+words[0]+" ")) {
+			os.Remove(filepath.Join(*faults, "refuse"))
+			w.WriteHeader(http.StatusInternalServerError)
+			io.WriteString(w, strings.ReplaceAll(refusal, "FAULT", words[1]))
+			return
+		}
+	}
+	for _, line := range strings.Split(fault("act"), "\n") {
+		act(strings.Split(line, "|"))
+	}
+	if found := uuids.FindSubmatch(body); found != nil {
+		io.WriteString(w, findAllByUuid(string(found[1])))
 		return
 	}
 	if words := strings.Fields(fault("address")); len(words) == 2 {
@@ -151,6 +242,8 @@ func main() {
 			nfc(next, w, r)
 		case r.URL.Path == "/sdk":
 			soap(next, w, r)
+		case hidden(r):
+			http.NotFound(w, r)
 		default:
 			next.ServeHTTP(w, r)
 		}

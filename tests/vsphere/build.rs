@@ -72,6 +72,7 @@ pub(crate) fn release(directory: &Path, text: &str) -> Release {
         image_digest: digest,
         artifacts: artifacts.iter().map(record).collect(),
     };
+    std::fs::write(directory.join(provbuild::manifest::FILE_NAME), manifest.to_text()).unwrap();
     Release::new(directory, manifest, "test")
 }
 

@@ -145,15 +145,7 @@ impl Seed {
     /// # Errors
     /// It is no such medium, or its seed is none.
     pub fn read(medium: &mut (impl Read + Seek)) -> Result<Self, BadSeed> {
-        let mut sector = [0; SECTOR];
-        medium.seek(SeekFrom::Start((DESCRIPTOR * SECTOR) as u64))?;
-        read(medium, &mut sector)?;
-        if !sector.starts_with(b"\x01CD001\x01") {
-            return Err(BadSeed::Medium("there is no volume descriptor"));
-        }
-        if sector[40..72].trim_ascii_end() != SEED_VOLUME.as_bytes() {
-            return Err(BadSeed::Medium("the volume has another name"));
-        }
+        let mut sector = descriptor(medium)?;
         let (root, length) = extent(&sector[156..190]);
         for index in 0..length.div_ceil(SECTOR).min(DIRECTORY) {
             medium.seek(SeekFrom::Start((root as usize + index) as u64 * SECTOR as u64))?;
@@ -169,6 +161,18 @@ impl Seed {
             }
         }
         Err(BadSeed::Medium("there is no such file"))
+    }
+
+    /// Whether a medium has the seed's volume name; the seed itself is not looked at.
+    ///
+    /// # Errors
+    /// The medium cannot be read.
+    pub fn is_on(medium: &mut (impl Read + Seek)) -> io::Result<bool> {
+        match descriptor(medium) {
+            Ok(_) => Ok(true),
+            Err(BadSeed::Io(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     fn check(&self) -> Result<(), BadSeed> {
@@ -196,6 +200,20 @@ impl Seed {
         }
         Ok(())
     }
+}
+
+/// The volume descriptor of a medium with the seed's name.
+fn descriptor(medium: &mut (impl Read + Seek)) -> Result<[u8; SECTOR], BadSeed> {
+    let mut sector = [0; SECTOR];
+    medium.seek(SeekFrom::Start((DESCRIPTOR * SECTOR) as u64))?;
+    read(medium, &mut sector)?;
+    if !sector.starts_with(b"\x01CD001\x01") {
+        return Err(BadSeed::Medium("there is no volume descriptor"));
+    }
+    if sector[40..72].trim_ascii_end() != SEED_VOLUME.as_bytes() {
+        return Err(BadSeed::Medium("the volume has another name"));
+    }
+    Ok(sector)
 }
 
 /// A medium that ends early is no medium; that is no failure of the drive.
@@ -396,6 +414,9 @@ mod tests {
         assert!(said(&empty).contains("no such file"));
         let medium = seed(&[("webhook", SECRET)]).medium(0).unwrap();
         assert!(said(&medium[..26 * SECTOR + 10]).contains("ends too early"));
+        let is_on = |bytes: &[u8]| Seed::is_on(&mut Cursor::new(bytes)).unwrap();
+        assert!(is_on(&medium) && is_on(&medium[..26 * SECTOR + 10]));
+        assert!(!is_on(b"") && !is_on(&[0; 40 * SECTOR]) && !is_on(&other));
     }
 
     /// The readers that the kernel's is like, and blkid, whose label udev makes a link of.

@@ -1,5 +1,6 @@
 //! What every front end shares.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,8 @@ pub struct App {
     pub control: Control,
     /// SHA-256 of the image that runs, as its manifest names it; `None` outside an image.
     pub image: Option<String>,
+    /// Directory with everything that outlives the image: where the state disk is mounted.
+    pub state: PathBuf,
 }
 
 pub type Shared = Arc<App>;

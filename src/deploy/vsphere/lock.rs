@@ -1,35 +1,65 @@
-//! One process deploys at a time, whatever machine it runs on: a directory in the datastore, and a sign of life in it.
+//! One process deploys at a time, whatever machine it runs on: numbered directories in the datastore, and a sign of life in them.
 //!
-//! vSphere has no locks for clients. Making a directory either succeeds or says that there is one: that decides who has the deployment. Whoever
-//! has it writes a new number into `lock/owner` every few seconds; a number that stays the same for long belongs to somebody who is gone, and
-//! the lock is taken over. No clock is compared. In: the store. Out: a [`Lock`] that is released when it is dropped.
+//! ```text
+//! lock-7/ID      whoever has the deployment; a new number is written into it every few seconds
+//! lock-8/OTHER   somebody who saw that number stay the same for long
+//! ```
+//! vSphere has no locks for clients. Making a directory either succeeds or says that there is one: that decides who has a number, and the highest
+//! number has the deployment. Nobody ever writes into another one's directory or moves it, so that a sign of life that arrives late renews nothing
+//! but itself. In: the store. Out: a [`Lock`] that is released when it is dropped. Invariant: whoever had no sign of life acknowledged for
+//! [`HELD`], by its own clock, has lost the right for good; that is less than [`GONE`], after which another takes it. No two clocks are compared.
 //!
-//! Limits: a process that is stopped or cut off from the server for longer than [`GONE`] loses the lock without being told at once; it notices
-//! when it next saves the record, which it does before each step, and ends there. Two that take over a dead lock in the same instant are told
-//! apart by what is in the file that was moved away.
+//! What remains: a request that was sent while the right was held is not called back; where it reaches vSphere later than the next owner's first,
+//! both are carried out. A host that sleeps does not count the time: there [`Lock::check`] sees the other's directory.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::super::error::{DeployError, Kind};
-use super::soap::Failure;
 use super::store::Store;
 
-const DIRECTORY: &str = "lock";
-const OWNER: &str = "lock/owner";
+const PREFIX: &str = "lock-";
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(3);
-/// Without a sign of life for so long: its owner is gone.
-const GONE: Duration = Duration::from_secs(30);
+/// For one sign of life to arrive.
+const ARRIVAL: Duration = Duration::from_secs(10);
+/// Without a sign of life of our own for so long: the right is lost.
+const HELD: Duration = Duration::from_secs(30);
+/// Without a sign of life of another one for so long: it is gone.
+const GONE: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(500);
-const LONGEST_OWNER: usize = 200;
+const LONGEST_SIGN: usize = 200;
+/// Times that a lock is released while it is looked at.
+const MOST_RELEASES: usize = 10;
 
 pub(super) struct Lock {
     store: Store,
-    id: String,
+    directory: String,
+    sign: String,
+    held: Arc<Held>,
     stop: Option<Sender<()>>,
     beats: Option<JoinHandle<()>>,
+}
+
+/// When the last sign of life was sent that has arrived; `None` once the right is lost.
+struct Held(Mutex<Option<Instant>>);
+
+impl Held {
+    fn is(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = last.filter(|sent| sent.elapsed() < HELD);
+        last.is_some()
+    }
+
+    /// A sign that was sent then has arrived; it may have taken too long.
+    fn renew(&self, sent: Instant) {
+        if self.is() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
+        }
+    }
 }
 
 impl Lock {
@@ -41,35 +71,58 @@ impl Lock {
             .map_err(|error| DeployError::new(Kind::Io, format!("no random numbers: {error}")))?;
         let id = hex::encode(random);
         store.make()?;
-        loop {
-            match store.make_inner(DIRECTORY) {
-                Ok(()) => break,
-                Err(failure) if failure.is(&["FileAlreadyExists", "DuplicateName"]) => wait_for_end(store, &id)?,
-                Err(failure) => return Err(failure.into()),
-            }
+        let dead = dead(store)?;
+        let number = dead.iter().filter_map(|name| number_of(name)).max().unwrap_or(0).saturating_add(1);
+        let directory = format!("{PREFIX}{number}");
+        let sign = format!("{directory}/{id}");
+        // From before anybody can see it.
+        let held = Arc::new(Held(Mutex::new(Some(Instant::now()))));
+        match store.make_inner(&directory) {
+            Err(failure) if failure.is(&["FileAlreadyExists", "DuplicateName"]) => return Err(busy()),
+            made => made?,
         }
-        store.put(OWNER, format!("{id} 0").as_bytes())?;
         let (stop, stopped) = mpsc::channel();
-        let (beating, name) = (store.clone(), id.clone());
-        let beats = thread::spawn(move || {
+        let mut lock = Lock { store: store.clone(), directory, sign, held, stop: Some(stop), beats: None };
+        store.put_within(&lock.sign, b"0", ARRIVAL)?;
+        // Looked at after it was made: of two who do so at once, one at least sees the other.
+        if locks(store)?.iter().any(|other| *other != lock.directory && !dead.contains(other)) {
+            if lock.held.is() {
+                let _ = store.delete(&lock.directory);
+            }
+            return Err(busy());
+        }
+        if !lock.held.is() {
+            return Err(lost());
+        }
+        for name in &dead {
+            store.delete(name)?;
+        }
+        let (beating, sign, held) = (store.clone(), lock.sign.clone(), Arc::clone(&lock.held));
+        lock.beats = Some(thread::spawn(move || {
             let mut number = 0_u64;
-            while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) && held.is() {
                 number += 1;
-                // Only what is still ours is renewed; a beat that fails is made up for by the next one.
-                if owner(&beating).is_ok_and(|now| now.is_some_and(|now| now.starts_with(&name))) {
-                    let _ = beating.put(OWNER, format!("{name} {number}").as_bytes());
+                let sent = Instant::now();
+                match beating.put_within(&sign, number.to_string().as_bytes(), ARRIVAL) {
+                    Ok(()) => held.renew(sent),
+                    // The next one makes up for it; a call renews a session that has ended, which a transfer cannot.
+                    Err(_) => drop(beating.list()),
                 }
             }
-        });
-        Ok(Lock { store: store.clone(), id, stop: Some(stop), beats: Some(beats) })
+        }));
+        Ok(lock)
     }
 
     /// # Errors
-    /// Somebody has taken it over.
+    /// The right is lost, or cannot be looked at.
     pub(super) fn check(&self) -> Result<(), DeployError> {
-        match owner(&self.store)? {
-            Some(now) if now.starts_with(&self.id) => Ok(()),
-            _ => Err(taken().help("this process was cut off from vSphere for too long; deploy again")),
+        let signed = || Ok::<bool, DeployError>(self.store.get(&self.sign, LONGEST_SIGN)?.is_some());
+        if self.held.is() && number(&locks(&self.store)?) == number_of(&self.directory) && signed()? && self.held.is() {
+            Ok(())
+        } else {
+            // For good, also where it comes back to a host that has slept.
+            *self.held.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            Err(lost())
         }
     }
 }
@@ -80,50 +133,113 @@ impl Drop for Lock {
         if let Some(beats) = self.beats.take() {
             let _ = beats.join();
         }
+        // Our own: where the right was lost, the directory may be another one's by now.
         if self.check().is_ok() {
-            let _ = self.store.delete(DIRECTORY);
+            let _ = self.store.delete(&self.directory);
+        } else {
+            let _ = self.store.delete(&self.sign);
         }
     }
 }
 
-fn taken() -> DeployError {
+fn busy() -> DeployError {
     DeployError::new(Kind::Io, "another process deploys this appliance")
+        .help("wait until it has finished; where none is, try again in a minute")
 }
 
-fn owner(store: &Store) -> Result<Option<String>, DeployError> {
-    let bytes = store.get(OWNER, LONGEST_OWNER)?;
-    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+fn lost() -> DeployError {
+    DeployError::new(
+        Kind::Io,
+        "this process was cut off from vSphere for too long; another process may deploy this appliance now",
+    )
+    .help("deploy again: what was begun is taken up")
 }
 
-/// Waits until a lock shows that its owner lives, which is an error, or does not; then the lock is removed.
-fn wait_for_end(store: &Store, id: &str) -> Result<(), DeployError> {
-    let first = owner(store)?;
+fn number_of(name: &str) -> Option<u64> {
+    let number: u64 = name.strip_prefix(PREFIX)?.parse().ok()?;
+    (format!("{PREFIX}{number}") == name).then_some(number)
+}
+
+fn number(locks: &[String]) -> Option<u64> {
+    locks.iter().filter_map(|name| number_of(name)).max()
+}
+
+fn locks(store: &Store) -> Result<Vec<String>, DeployError> {
+    let mut names = store.list()?;
+    names.retain(|name| number_of(name).is_some());
+    Ok(names)
+}
+
+/// The locks that are there and dead, once that is certain: their signs of life are watched for as long as it takes.
+fn dead(store: &Store) -> Result<Vec<String>, DeployError> {
+    for _ in 0..MOST_RELEASES {
+        let names = locks(store)?;
+        if names.is_empty() || are_dead(store, &names)? {
+            return Ok(names);
+        }
+    }
+    Err(busy())
+}
+
+/// `false`: one was released meanwhile.
+fn are_dead(store: &Store, names: &[String]) -> Result<bool, DeployError> {
     let begun = Instant::now();
+    let mut first = BTreeMap::new();
+    for name in names {
+        for sign in store.list_in(name)? {
+            let sign = format!("{name}/{sign}");
+            first.insert(sign.clone(), store.get(&sign, LONGEST_SIGN)?);
+        }
+    }
     while begun.elapsed() < GONE {
         thread::sleep(LOOK);
-        let now = owner(store)?;
-        match (&first, &now) {
-            // It was released, or has just been taken and not yet signed.
-            (Some(_), None) => return Ok(()),
-            (first, now) if first == now => {}
-            _ => return Err(taken().help("wait until it has finished; where none is, try again in a minute")),
+        for (sign, before) in &first {
+            match store.get(sign, LONGEST_SIGN)? {
+                None => return Ok(false),
+                now if now == *before => {}
+                Some(_) => return Err(busy()),
+            }
+        }
+        if first.is_empty() {
+            // One that has just been made, and not been signed: its owner has so long for it, and no longer.
+            let signed = names
+                .iter()
+                .try_fold(false, |signed, name| Ok::<_, DeployError>(signed || !store.list_in(name)?.is_empty()))?;
+            if signed {
+                return Err(busy());
+            }
+            if locks(store)? != names {
+                return Ok(false);
+            }
         }
     }
-    // Moved away first: of two who do this, one finds nothing more.
-    let aside = format!("lock-{id}");
-    match store.rename(DIRECTORY, &aside) {
-        Ok(()) => {}
-        Err(failure) if failure.is(&["FileNotFound"]) => return Ok(()),
-        Err(failure) => return Err(failure.into()),
+    // One that came meanwhile is alive.
+    if locks(store)?.iter().any(|name| !names.contains(name)) { Err(busy()) } else { Ok(true) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_that_was_lost_stays_lost() {
+        let now = Instant::now();
+        let held = Held(Mutex::new(Some(now)));
+        assert!(held.is());
+        let Some(long_ago) = now.checked_sub(HELD) else { return };
+        held.renew(long_ago);
+        assert!(!held.is(), "a sign that took too long to arrive");
+        held.renew(Instant::now());
+        assert!(!held.is());
+        assert!(HELD + ARRIVAL <= GONE);
     }
-    let moved = store.get(&format!("{aside}/owner"), LONGEST_OWNER)?;
-    let moved = moved.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    if moved != first {
-        // It was somebody's new one.
-        let back: Result<(), Failure> = store.rename(&aside, DIRECTORY);
-        back?;
-        return Err(taken().help("wait until it has finished"));
+
+    #[test]
+    fn numbers_of_locks() {
+        assert_eq!(number_of("lock-12"), Some(12));
+        for name in ["lock", "lock-", "lock-01", "lock-x", "lock--1"] {
+            assert_eq!(number_of(name), None, "{name}");
+        }
+        assert_eq!(number(&["lock-9".to_owned(), "lock-10".to_owned()]), Some(10));
     }
-    store.delete(&aside)?;
-    Ok(())
 }

@@ -136,6 +136,15 @@ impl Machine {
         self.power == "poweredOff"
     }
 
+    /// One that is suspended holds no processor, and comes back where it was; it does not run.
+    pub(super) fn runs(&self) -> bool {
+        self.power == "poweredOn"
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.power == "suspended"
+    }
+
     pub(super) fn disks(&self) -> impl Iterator<Item = &Device> {
         self.devices.iter().filter(|device| device.kind == "VirtualDisk")
     }
@@ -144,19 +153,38 @@ impl Machine {
         self.devices.iter().filter(|device| device.kind == "VirtualCdrom")
     }
 
+    fn refused(&self, why: &str) -> DeployError {
+        DeployError::new(Kind::Refused, format!("the machine '{}' {why}", said(&self.name)))
+    }
+
+    /// Whether it may be changed, once it is switched off. `ours`: whether a disk's file is one of the deployment's.
+    ///
     /// # Errors
-    /// It runs, or has snapshots.
-    pub(super) fn changeable(&self) -> Result<(), DeployError> {
-        let refused = |why: &str| DeployError::new(Kind::Refused, format!("the machine '{}' {why}", said(&self.name)));
+    /// It has snapshots, or disks that somebody has added.
+    pub(super) fn untouched(&self, ours: impl Fn(&str) -> bool) -> Result<(), DeployError> {
         if self.snapshots {
-            return Err(refused("has snapshots; its disks cannot be changed, nor the machine removed").help(
-                "delete the snapshots in vSphere (what they hold is written back to the disks), then deploy again",
+            return Err(self.refused("has snapshots; its disks cannot be changed, nor the machine removed").help(
+                "delete the snapshots in vSphere (what they hold is written back to the disks), then try again",
             ));
         }
-        if !self.is_off() {
-            return Err(refused("is not switched off").help("stop it, then deploy again"));
+        let foreign = self.disks().filter(|disk| !disk.file.as_deref().is_some_and(&ours));
+        let foreign: Vec<String> =
+            foreign.map(|disk| disk.file.as_deref().map_or_else(|| format!("device {}", disk.key), said)).collect();
+        if foreign.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let (what, them) = if foreign.len() == 1 { ("a disk", "it") } else { ("disks", "them") };
+        let why = format!("has {what} that provbuild did not make: {}", foreign.join(", "));
+        Err(self.refused(&why).help(format!(
+            "provbuild makes the machine anew from its own disks: remove {them} from the machine in vSphere, keeping the files, then try again; \
+             disks that vSphere has moved to another datastore or directory belong back in NAME-disks"
+        )))
+    }
+
+    /// # Errors
+    /// It is not switched off.
+    pub(super) fn changeable(&self) -> Result<(), DeployError> {
+        if self.is_off() { Ok(()) } else { Err(self.refused("is not switched off").help("stop it, then deploy again")) }
     }
 
     /// A change, guarded against one that came in between.
@@ -481,6 +509,10 @@ mod tests {
         );
         assert_eq!(found[0].file.as_deref(), Some("[ds] m/state.vmdk"));
         let machine = Machine { snapshots: true, ..bare() };
-        assert!(machine.changeable().unwrap_err().message.contains("snapshots"));
+        assert!(machine.untouched(|_| true).unwrap_err().message.contains("snapshots"));
+        let machine = Machine { snapshots: false, devices: found, ..machine };
+        machine.untouched(|file| file == "[ds] m/state.vmdk").unwrap();
+        let error = machine.untouched(|_| false).unwrap_err();
+        assert!(error.message.ends_with("did not make: [ds] m/state.vmdk"), "{error}");
     }
 }

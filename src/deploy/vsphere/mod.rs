@@ -39,7 +39,7 @@ use lock::Lock;
 use machine::{DEPLOYMENT, Hardware, Machine, Wanted};
 use ova::Package;
 use session::Session;
-use soap::{Failure, Moref};
+use soap::{Failure, Moref, said};
 use store::Store;
 use tls::Trust;
 
@@ -131,21 +131,75 @@ impl VsphereSite {
     }
 
     /// The deployment's machine, wherever in the datacenter somebody has moved it, and whatever it is called now.
-    fn ours(&self, record: &Record) -> Result<Option<Moref>, Failure> {
-        let call = self.session.services.search.call("FindByUuid").with(self.places.datacenter.element("datacenter"));
+    ///
+    /// # Errors
+    /// There are several, or it does not carry the deployment's key: a copy has the same number as what it was copied from.
+    fn ours(&self, record: &Record) -> Result<Option<Machine>, Failure> {
+        let call = self.session.services.search.call("FindAllByUuid");
+        let call = call.with(self.places.datacenter.element("datacenter"));
         let call = call.leaf("uuid", uuid(record)?).leaf("vmSearch", true).leaf("instanceUuid", false);
-        Ok(self.session.call(&call)?.child("returnval").and_then(Moref::of))
+        let found = self.session.call(&call)?;
+        let mut found: Vec<Moref> = found.all("returnval").filter_map(Moref::of).collect();
+        found.sort();
+        let machines: Result<Vec<_>, _> = found.iter().map(|of| Machine::read(&self.session, of)).collect();
+        let mut machines = machines?;
+        let marked = |machine: &Machine| {
+            machine.extra.get(DEPLOYMENT).is_some_and(|mark| mark.eq_ignore_ascii_case(&record.deployment))
+        };
+        if machines.len() <= 1 && machines.iter().all(marked) {
+            return Ok(machines.pop());
+        }
+        let named: Vec<String> =
+            machines.iter().map(|machine| format!("'{}' ({})", said(&machine.name), said(&machine.file))).collect();
+        let number = uuid(record)?;
+        let text = match machines.len() {
+            1 => format!("{} has this deployment's number {number}, and not its key {DEPLOYMENT}", named[0]),
+            _ => format!("several machines have this deployment's number {number}: {}", named.join(", ")),
+        };
+        let help = "leave the one that provbuild made, and give each other one another uuid.bios, or unregister it; \
+                    a machine that was restored from a backup stands for the one that it was made from";
+        Err(DeployError::new(Kind::Refused, text).help(help).into())
     }
 
-    fn machine(&self, record: &Record) -> Result<Option<Machine>, Failure> {
-        self.ours(record)?.map(|of| Machine::read(&self.session, &of)).transpose()
-    }
-
-    fn needed(&self, record: &Record) -> Result<Moref, DeployError> {
+    fn needed(&self, record: &Record) -> Result<Machine, DeployError> {
         let missing = || {
             DeployError::new(Kind::Hypervisor, format!("the machine '{}' is not there", self.name)).help("deploy again")
         };
         self.ours(record)?.ok_or_else(missing)
+    }
+
+    /// The machine, if there is one, before anything is done to it or for it.
+    ///
+    /// # Errors
+    /// It could not be changed afterwards.
+    fn fit(&self, record: &Record) -> Result<Option<Machine>, DeployError> {
+        let machine = self.ours(record)?;
+        if let Some(machine) = &machine {
+            machine.untouched(|file| self.is_our_disk(file))?;
+        }
+        Ok(machine)
+    }
+
+    /// The same, and its memory is dropped where it is suspended: that belongs to what the machine was.
+    fn fit_and_awake(&self, record: &Record) -> Result<Option<Machine>, DeployError> {
+        match self.fit(record)? {
+            Some(machine) if machine.is_suspended() => {
+                self.power_off(&machine.of)?;
+                Ok(self.ours(record)?)
+            }
+            machine => Ok(machine),
+        }
+    }
+
+    fn is_our_disk(&self, file: &str) -> bool {
+        let name = file.strip_prefix(&self.store.path(""));
+        name.is_some_and(|name| name == STATE || number_of(name).is_some())
+    }
+
+    /// # Errors
+    /// Another process may deploy by now.
+    fn still_ours(&self) -> Result<(), DeployError> {
+        self.lock.as_ref().map_or(Ok(()), Lock::check)
     }
 
     /// # Errors
@@ -166,10 +220,10 @@ impl VsphereSite {
     /// A file of ours is a disk of the deployment's machine, or of another one with its name.
     fn unused(&self, record: &Record, file: &str) -> Result<(), Failure> {
         let path = self.store.path(file);
-        for of in [self.ours(record)?, self.by_name(&self.name)?].into_iter().flatten() {
-            let machine = Machine::read(&self.session, &of)?;
+        let named = self.by_name(&self.name)?.map(|of| Machine::read(&self.session, &of)).transpose()?;
+        for machine in [self.ours(record)?, named].into_iter().flatten() {
             if machine.disks().any(|disk| disk.file.as_ref() == Some(&path)) {
-                let text = format!("the machine '{}' is configured with {path}", soap::said(&machine.name));
+                let text = format!("the machine '{}' is configured with {path}", said(&machine.name));
                 return Err(DeployError::new(Kind::Refused, text).into());
             }
         }
@@ -203,7 +257,7 @@ impl VsphereSite {
     /// Takes the medium off the machine, which may be running.
     fn eject(&self, record: &Record) -> Result<(), Failure> {
         let path = self.store.path(SEED);
-        let Some(machine) = self.machine(record)? else { return Ok(()) };
+        let Some(machine) = self.ours(record)? else { return Ok(()) };
         let Some(removal) = machine.without_cds(&path) else { return Ok(()) };
         match self.reconfigure(&machine.of, removal) {
             // A running machine keeps its devices on some versions: then the drive is emptied, and goes with the next configuration.
@@ -237,6 +291,10 @@ impl Site for VsphereSite {
         };
         match self.read_record(RECORD)? {
             Some(record) => record.map(Some).map_err(broken),
+            // An answer that there is none is not believed where the directory has one.
+            None if self.store.list()?.iter().any(|file| file == RECORD) => {
+                Err(broken("vSphere lists it, and says that it is not there".to_owned()))
+            }
             // Where the server removes the old one before it gives the new one its name, this is all that a crash leaves. One that was not
             // sent whole is no JSON, and there never was another.
             None => Ok(self.read_record(RECORD_ASIDE)?.and_then(Result::ok)),
@@ -244,9 +302,7 @@ impl Site for VsphereSite {
     }
 
     fn save(&mut self, record: &Record) -> Result<(), DeployError> {
-        if let Some(lock) = &self.lock {
-            lock.check()?;
-        }
+        self.still_ours()?;
         self.gone = false;
         self.store.make()?;
         self.store.replace(RECORD, record.to_text().as_bytes())
@@ -262,16 +318,20 @@ impl Site for VsphereSite {
         };
         observed.staged.sort_unstable();
         let machine = match record {
-            Some(record) => self.machine(record)?,
+            Some(record) => self.ours(record)?,
             None => {
                 let found = self.by_name(&self.name)?;
                 let found = found.map(|of| Machine::read(&self.session, &of)).transpose()?;
-                found.filter(|machine| machine.extra.contains_key(DEPLOYMENT))
+                // Without a record there is no number to go by: what has the name, and a key or a disk of a deployment.
+                let disk = |machine: &Machine| {
+                    machine.disks().any(|disk| disk.file.as_deref().is_some_and(|file| self.is_our_disk(file)))
+                };
+                found.filter(|machine| machine.extra.contains_key(DEPLOYMENT) || disk(machine))
             }
         };
         if let Some(machine) = machine {
             observed.exists = true;
-            observed.running = !machine.is_off();
+            observed.running = machine.runs();
             observed.configured = self.configured(&machine);
             let seed = self.store.path(SEED);
             observed.seed |= machine.cds().any(|cd| cd.file.as_ref() == Some(&seed));
@@ -286,6 +346,7 @@ impl Site for VsphereSite {
         release: &Release,
         progress: &dyn Progress,
     ) -> Result<String, DeployError> {
+        self.still_ours()?;
         let artifact = release.artifact("ova", ".ova").ok_or_else(|| {
             DeployError::new(Kind::Settings, "the build has no OVA")
                 .help("add \"ova\" to outputs.formats and build again")
@@ -295,6 +356,7 @@ impl Site for VsphereSite {
     }
 
     fn make_state(&mut self, _: &Record, size: ByteSize) -> Result<(), DeployError> {
+        self.still_ours()?;
         self.store.make()?;
         if !self.store.list()?.iter().any(|file| file == STATE) {
             self.store.create_disk(STATE, size)?;
@@ -302,17 +364,24 @@ impl Site for VsphereSite {
         Ok(())
     }
 
-    fn write_seed(&mut self, _: &Record, image: &[u8]) -> Result<(), DeployError> {
+    fn write_seed(&mut self, record: &Record, image: &[u8]) -> Result<(), DeployError> {
+        self.still_ours()?;
+        self.fit_and_awake(record)?;
+        // A host keeps a medium for itself that a running machine has.
+        self.eject(record)?;
         self.store.make()?;
         self.store.put(SEED, image)
     }
 
     fn wipe_seed(&mut self, record: &Record) -> Result<(), DeployError> {
+        self.still_ours()?;
         self.eject(record)?;
         self.store.wipe(SEED)
     }
 
     fn configure(&mut self, Configuration { record, generation, seed }: Configuration<'_>) -> Result<(), DeployError> {
+        self.still_ours()?;
+        let there = self.fit_and_awake(record)?;
         let hardware = self.hardware(generation.number)?;
         let manifest = &generation.machine;
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -332,8 +401,8 @@ impl Site for VsphereSite {
             seed_path,
             deployment: &record.deployment,
         };
-        let of = match self.ours(record)? {
-            Some(of) => of,
+        let of = match there {
+            Some(machine) => machine.of,
             None => {
                 self.name_is_free()?;
                 let config = machine::new_machine(&self.name, &uuid(record)?, &self.places, &wanted);
@@ -348,6 +417,7 @@ impl Site for VsphereSite {
         };
         let machine = Machine::read(&self.session, &of)?;
         machine.changeable()?;
+        machine.untouched(|file| self.is_our_disk(file))?;
         if let Some(specification) = machine.towards(&wanted) {
             self.reconfigure(&of, specification)?;
             let now = Machine::read(&self.session, &of)?;
@@ -364,27 +434,31 @@ impl Site for VsphereSite {
     }
 
     fn start(&mut self, record: &Record) -> Result<(), DeployError> {
-        Ok(self.power_on(&self.needed(record)?)?)
+        self.still_ours()?;
+        Ok(self.power_on(&self.needed(record)?.of)?)
     }
 
     fn stop(&mut self, record: &Record, patience: Duration) -> Result<(), DeployError> {
-        match self.ours(record)? {
-            Some(machine) => Ok(self.shut_down(&machine, patience)?),
+        self.still_ours()?;
+        // What could not be changed afterwards goes on running.
+        match self.fit(record)? {
+            Some(machine) => Ok(self.shut_down(&machine.of, patience)?),
             None => Ok(()),
         }
     }
 
     fn address(&self, record: &Record) -> Result<Option<IpAddr>, DeployError> {
-        let of = self.needed(record)?;
+        let machine = self.needed(record)?;
         // Of the generation that the machine has now: another one may have other addresses.
-        let configured = self.configured(&Machine::read(&self.session, &of)?);
+        let configured = self.configured(&machine);
         let Some(generation) = configured.and_then(|number| record.generation(number)) else { return Ok(None) };
         let macs = &generation.machine;
-        Ok(self.guest_address(&of, &macs.uplink_mac, &macs.provisioning_mac)?)
+        Ok(self.guest_address(&machine.of, &macs.uplink_mac, &macs.provisioning_mac)?)
     }
 
     fn remove_generation(&mut self, record: &Record, number: u32) -> Result<(), DeployError> {
-        if let Some(machine) = self.machine(record)?
+        self.still_ours()?;
+        if let Some(machine) = self.ours(record)?
             && self.configured(&machine) == Some(number)
         {
             return Err(DeployError::new(Kind::Refused, format!("the machine is configured with generation {number}")));
@@ -397,10 +471,12 @@ impl Site for VsphereSite {
     }
 
     fn remove_machine(&mut self, record: &Record) -> Result<(), DeployError> {
-        if let Some(machine) = self.machine(record)? {
+        self.still_ours()?;
+        if let Some(machine) = self.fit_and_awake(record)? {
             machine.changeable()?;
             self.eject(record)?;
             let machine = Machine::read(&self.session, &machine.of)?;
+            machine.untouched(|file| self.is_our_disk(file))?;
             if let Some(specification) = machine.without_disks() {
                 self.reconfigure(&machine.of, specification)?;
             }
@@ -426,6 +502,7 @@ impl Site for VsphereSite {
     }
 
     fn remove_state(&mut self, record: &Record) -> Result<(), DeployError> {
+        self.still_ours()?;
         if self.ours(record)?.is_some() {
             return Err(DeployError::new(Kind::Refused, format!("the machine '{}' is still there", self.name))
                 .help("remove it first"));

@@ -13,6 +13,10 @@ use super::soap::{Failure, Moref, said};
 use super::xml::Element;
 
 const LOOK: Duration = Duration::from_millis(500);
+/// A guest whose tools do not answer may still be booting.
+const DEAF: Duration = Duration::from_secs(30);
+/// Between two questions to such a guest.
+const AGAIN: Duration = Duration::from_secs(2);
 /// Part of the id of the question whether a CD may go that the guest holds.
 const CD_QUESTION: &str = "cdromdisconnect";
 
@@ -24,6 +28,7 @@ impl VsphereSite {
             .ok_or_else(|| Failure::nonsense("a machine without power state"))
     }
 
+    /// Starts a machine; one that is suspended goes on where it was.
     pub(super) fn power_on(&self, machine: &Moref) -> Result<(), Failure> {
         if self.power_of(machine)? == "poweredOn" {
             return Ok(());
@@ -37,30 +42,40 @@ impl VsphereSite {
 
     pub(super) fn shut_down(&self, machine: &Moref, patience: Duration) -> Result<(), Failure> {
         match self.power_of(machine)?.as_str() {
-            "poweredOff" => return Ok(()),
-            "poweredOn" => {
-                let asked = self.session.call(&machine.call("ShutdownGuest"));
-                let begun = Instant::now();
-                match asked {
-                    Ok(_) => {
-                        while begun.elapsed() < patience {
-                            if self.power_of(machine)? == "poweredOff" {
-                                return Ok(());
-                            }
-                            thread::sleep(LOOK.min(patience));
-                        }
-                    }
+            "poweredOff" => Ok(()),
+            "poweredOn" if self.guest_shuts_down(machine, patience)? => Ok(()),
+            // Suspended, or a guest that does not go.
+            _ => self.power_off(machine),
+        }
+    }
+
+    /// Asks the guest, and waits; `false` where it still runs.
+    fn guest_shuts_down(&self, machine: &Moref, patience: Duration) -> Result<bool, Failure> {
+        let begun = Instant::now();
+        let mut asked = None;
+        let mut accepted = false;
+        loop {
+            if !accepted && asked.is_none_or(|asked: Instant| asked.elapsed() >= AGAIN) {
+                asked = Some(Instant::now());
+                match self.session.call(&machine.call("ShutdownGuest")) {
+                    Ok(_) => accepted = true,
                     // No tools in the guest, or none yet; or it went off by itself.
-                    Err(failure) if failure.is(&["ToolsUnavailable", "InvalidPowerState", "InvalidState"]) => {}
+                    Err(failure) if failure.is(&["ToolsUnavailable", "InvalidState", "InvalidPowerState"]) => {}
                     Err(failure) => return Err(failure),
                 }
             }
-            // Suspended.
-            _ => {}
+            if self.power_of(machine)? != "poweredOn" {
+                return Ok(self.power_of(machine)? == "poweredOff");
+            }
+            if begun.elapsed() >= patience || !accepted && begun.elapsed() >= DEAF {
+                return Ok(false);
+            }
+            thread::sleep(LOOK.min(patience));
         }
-        if self.power_of(machine)? == "poweredOff" {
-            return Ok(());
-        }
+    }
+
+    /// At once; what a suspended machine had in its memory is gone.
+    pub(super) fn power_off(&self, machine: &Moref) -> Result<(), Failure> {
         match self.session.task_with(&machine.call("PowerOffVM_Task"), &mut || self.question(machine)) {
             Err(failure) if failure.is(&["InvalidPowerState"]) && self.power_of(machine)? == "poweredOff" => Ok(()),
             stopped => stopped.map(drop),
@@ -125,10 +140,11 @@ fn choose(adapters: &[Element], primary: Option<&str>, uplink: &str, provisionin
     mine.iter().find(|address| address.is_ipv4()).or(mine.first()).copied()
 }
 
+/// The tools tell no loopback addresses: one that is told is meant (a simulator's).
 fn usable(address: &IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local() && !address.is_unspecified(),
-        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local() && !address.is_unspecified(),
+        IpAddr::V4(address) => !address.is_link_local() && !address.is_unspecified(),
+        IpAddr::V6(address) => !address.is_unicast_link_local() && !address.is_unspecified(),
     }
 }
 

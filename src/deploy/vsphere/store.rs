@@ -6,7 +6,7 @@
 //! system-N.json          the hardware that the build's descriptor asks for
 //! state.vmdk             the state disk
 //! seed.iso               the medium with the secrets
-//! lock/owner             who deploys
+//! lock-N/ID              who deploys
 //! ```
 //! In: names in that directory. Out: their bytes, lists of them. Invariants: nothing outside the directory is written or removed, except where a
 //! method takes a whole path and says why; what a server lists is bounded.
@@ -85,8 +85,17 @@ impl Store {
 
     /// The names in the directory; none where there is no such directory.
     pub(super) fn list(&self) -> Result<Vec<String>, Failure> {
+        self.list_at(self.whole())
+    }
+
+    /// The names in a directory in it.
+    pub(super) fn list_in(&self, name: &str) -> Result<Vec<String>, Failure> {
+        self.list_at(self.path(name))
+    }
+
+    fn list_at(&self, path: String) -> Result<Vec<String>, Failure> {
         let specification = Element::new("searchSpec").leaf("matchPattern", "*");
-        let call = self.browser.call("SearchDatastore_Task").leaf("datastorePath", self.whole()).with(specification);
+        let call = self.browser.call("SearchDatastore_Task").leaf("datastorePath", path).with(specification);
         match self.session.task(&call) {
             Ok(Some(found)) => {
                 Ok(found.all("file").filter_map(|file| file.text_of("path").map(str::to_owned)).collect())
@@ -113,15 +122,12 @@ impl Store {
         if self.list()?.is_empty() { self.delete_at(&self.whole()) } else { Ok(()) }
     }
 
-    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
-        self.rename_file(from, to, false)
-    }
-
-    fn rename_file(&self, from: &str, to: &str, replace: bool) -> Result<(), Failure> {
+    /// Gives a file another's name, whose own is gone then.
+    fn rename_over(&self, from: &str, to: &str) -> Result<(), Failure> {
         let call = self.session.services.files.call("MoveDatastoreFile_Task");
         let call = call.leaf("sourceName", self.path(from)).with(self.datacenter.element("sourceDatacenter"));
         let call = call.leaf("destinationName", self.path(to)).with(self.datacenter.element("destinationDatacenter"));
-        self.session.task(&call.leaf("force", replace)).map(drop)
+        self.session.task(&call.leaf("force", true)).map(drop)
     }
 
     /// Makes an empty disk that grows; a disk that is there stays.
@@ -178,8 +184,9 @@ impl Store {
         method: Method,
         file: &str,
         body: Option<(Body, u64)>,
+        patience: Duration,
     ) -> Result<reqwest::blocking::Response, DeployError> {
-        let mut request = self.session.request(method, self.url(file)?)?.timeout(TRANSFER);
+        let mut request = self.session.request(method, self.url(file)?)?.timeout(patience);
         if let Some((body, length)) = body {
             request = request.header(CONTENT_LENGTH, length).body(body);
         }
@@ -188,18 +195,23 @@ impl Store {
 
     /// Writes a file, over one that is there.
     pub(super) fn put(&self, file: &str, bytes: &[u8]) -> Result<(), DeployError> {
+        self.put_within(file, bytes, TRANSFER)
+    }
+
+    /// The same, in so much time or not at all, as far as this side knows.
+    pub(super) fn put_within(&self, file: &str, bytes: &[u8], patience: Duration) -> Result<(), DeployError> {
         let length = bytes.len() as u64;
         let body = Body::sized(Cursor::new(Zeroizing::new(bytes.to_vec())), length);
-        self.sent(file, Some((body, length)))
+        self.sent(file, (body, length), patience)
     }
 
     /// Overwrites a file with zeros.
     fn put_zeros(&self, file: &str, length: u64) -> Result<(), DeployError> {
-        self.sent(file, Some((Body::sized(std::io::repeat(0).take(length), length), length)))
+        self.sent(file, (Body::sized(std::io::repeat(0).take(length), length), length), TRANSFER)
     }
 
-    fn sent(&self, file: &str, body: Option<(Body, u64)>) -> Result<(), DeployError> {
-        let response = self.send(Method::PUT, file, body)?;
+    fn sent(&self, file: &str, body: (Body, u64), patience: Duration) -> Result<(), DeployError> {
+        let response = self.send(Method::PUT, file, Some(body), patience)?;
         match response.status().as_u16() {
             200 | 201 | 204 => Ok(()),
             status => Err(status_failure(status, &self.url(file)?, &self.session.host())),
@@ -210,13 +222,13 @@ impl Store {
     pub(super) fn replace(&self, file: &str, bytes: &[u8]) -> Result<(), DeployError> {
         let aside = format!("{file}.new");
         self.put(&aside, bytes)?;
-        self.rename_file(&aside, file, true)?;
+        self.rename_over(&aside, file)?;
         Ok(())
     }
 
     /// A file's bytes, if it is there.
     pub(super) fn get(&self, file: &str, longest: usize) -> Result<Option<Vec<u8>>, DeployError> {
-        let response = self.send(Method::GET, file, None)?;
+        let response = self.send(Method::GET, file, None, TRANSFER)?;
         match response.status().as_u16() {
             200 => bounded(response, longest, &self.session.host()).map(Some),
             404 => Ok(None),
@@ -226,7 +238,7 @@ impl Store {
 
     /// Overwrites a file with zeros and removes it; one that is not there is gone already.
     pub(super) fn wipe(&self, file: &str) -> Result<(), DeployError> {
-        let response = self.send(Method::HEAD, file, None)?;
+        let response = self.send(Method::HEAD, file, None, TRANSFER)?;
         let length = match response.status().as_u16() {
             404 => return Ok(()),
             200 => response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok()),

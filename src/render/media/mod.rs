@@ -70,12 +70,13 @@ fn parameters(name: &str, installer: &Installer, medium: &Medium, url: &str) -> 
 }
 
 /// It may take an hour and must hold up nothing: the boot does not wait for it. It tries again until it has succeeded, less
-/// and less often: a publisher who has replaced the file is not asked for gigabytes every half minute.
+/// and less often: a publisher who has replaced the file is not asked for gigabytes every half minute. Gigabytes for the state disk do not
+/// go to the system disk where that one is missing and must be there.
 fn unit(name: &str, file: &str) -> String {
     format!(
         "[Unit]
 Description=Fetch and verify the medium of installer {name}
-Wants={STATE_UNIT}
+Requires={STATE_UNIT}
 After={STATE_UNIT} var-lib-provbuild.mount network.target dnsmasq.service
 StartLimitIntervalSec=0
 

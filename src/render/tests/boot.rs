@@ -140,6 +140,30 @@ fn media_in_the_image_are_baked_or_fetched() {
     assert_eq!(link(&inside, "/tftp/media/ubuntu-24-04/vmlinuz"), format!("{SERVED}{kernel}"));
 }
 
+/// A unit that is passed over for its condition is no failure, and these start without a state disk; where one must be there and is not
+/// the unit fails, and they do not (systemd.unit(5), `Requires=` with `After=`). A person gets in by ssh all the same.
+#[test]
+fn nothing_but_ssh_runs_without_the_state_disk_that_must_be_there() {
+    let (profile, _) = with_media(Media::Fetch);
+    let rendered = TestBase::new().render_armed(&profile, &BTreeMap::new(), &Armed::none()).unwrap();
+    let names_it = |unit: &str, key: &str| {
+        let text = text(&rendered, &format!("/etc/systemd/system/{unit}"));
+        let mut units =
+            text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).flat_map(str::split_whitespace);
+        units.any(|unit| unit == "provbuild-state.service")
+    };
+    for unit in [
+        "dnsmasq.service.d/10-provbuild.conf",
+        "provbuild-medium-ubuntu-24-04.service",
+        "provbuild-certificate.service",
+        "provbuild-database.service",
+    ] {
+        assert!(names_it(unit, "Requires") && names_it(unit, "After"), "{unit}");
+    }
+    let keys = "provbuild-host-keys.service";
+    assert!(names_it(keys, "Wants") && !names_it(keys, "Requires"));
+}
+
 #[test]
 fn who_cannot_be_armed_is_named_with_a_remedy() {
     let (mut profile, mut files) = with_media(Media::Fetch);

@@ -5,6 +5,8 @@
 //! Answers are kept for some seconds, and each question has a limit of time.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use utoipa::ToSchema;
 use super::Admin;
 use super::failure::{Failure, blocking};
 use super::metrics::STARTED;
+use crate::seed::{DEPLOYMENT_FILE, Deployment};
 use crate::spelling::spell;
 use crate::store::Audited;
 
@@ -28,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct Health {
     /// "ok", or what is wrong.
     pub(super) status: String,
@@ -37,6 +41,18 @@ pub(super) struct Health {
     pub(super) image: Option<String>,
     pub(super) nodes: usize,
     pub(super) audit: Head,
+    /// Whether what must outlive the image lies on a disk of its own.
+    pub(super) state_disk: bool,
+    /// Whose secrets were laid out last; null where nothing was deployed.
+    #[schema(required)]
+    pub(super) deployment: Option<Deployed>,
+}
+
+/// A deployment, as far as it has come here.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Deployed {
+    pub(super) id: String,
+    pub(super) generation: u32,
 }
 
 /// The end of the audit log. Kept elsewhere, it shows whether lines were cut off.
@@ -86,14 +102,28 @@ pub(super) async fn healthz(State(admin): State<Arc<Admin>>) -> Response {
         Ok(head) => (StatusCode::OK, "ok".to_owned(), head),
         Err(failure) => (StatusCode::SERVICE_UNAVAILABLE, failure.text, (0, String::new())),
     };
+    let state = admin.app.state.clone();
+    // Also where the database cannot be used: that may be for want of the disk.
+    let (state_disk, deployment) = blocking(move || Ok(state_of(&state))).await.unwrap_or_default();
     let health = Health {
         status: text,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         image: admin.app.image.clone(),
         nodes: admin.app.registry.declared().inventory.nodes.len(),
         audit: Head { seq, hash },
+        state_disk,
+        deployment,
     };
     (status, Json(health)).into_response()
+}
+
+/// Whether the directory is on another device than the root, and what deployment it is of. Inside the daemon's sandbox as well: bind
+/// mounts keep the device that they are of.
+fn state_of(directory: &Path) -> (bool, Option<Deployed>) {
+    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev());
+    let own = matches!((device(directory), device(Path::new("/"))), (Ok(one), Ok(other)) if one != other);
+    let found = Deployment::read(&directory.join(DEPLOYMENT_FILE));
+    (own, found.map(|found| Deployed { id: found.deployment, generation: found.generation }))
 }
 
 /// The services that nodes need, asked as a node would ask them.
@@ -208,5 +238,29 @@ mod tests {
         let query = dns_query("lab.example");
         assert_eq!(&query[12..], b"\x03lab\x07example\0\0\x06\0\x01");
         assert_eq!(&dns_query("")[12..], b"\0\0\x06\0\x01");
+    }
+
+    #[test]
+    fn the_state_disk_and_the_deployment_are_told_as_they_are() {
+        assert!(!state_of(Path::new("/")).0);
+        // Another file system than the root's, wherever this runs.
+        assert_eq!(state_of(Path::new("/proc")), (true, None));
+        assert_eq!(state_of(Path::new("/nonexistent")), (false, None));
+        let directory = tempfile::tempdir().unwrap();
+        let deployment = Deployment { deployment: "0123456789abcdef".repeat(2), generation: 7 };
+        deployment.write(&directory.path().join(DEPLOYMENT_FILE)).unwrap();
+        let health = Health {
+            status: "ok".to_owned(),
+            version: "1".to_owned(),
+            image: None,
+            nodes: 0,
+            audit: Head { seq: 0, hash: String::new() },
+            state_disk: true,
+            deployment: state_of(directory.path()).1,
+        };
+        let json = serde_json::to_value(&health).unwrap();
+        assert_eq!(json["state-disk"], true);
+        let deployed = serde_json::json!({"id": "0123456789abcdef0123456789abcdef", "generation": 7});
+        assert_eq!(json["deployment"], deployed);
     }
 }

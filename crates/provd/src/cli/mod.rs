@@ -58,6 +58,9 @@ struct Serve {
     /// File with the image's digest.
     #[arg(long)]
     image: Option<PathBuf>,
+    /// Where the state disk is mounted.
+    #[arg(long, default_value = "/var/lib/provbuild")]
+    state: PathBuf,
     /// The boot server's root, as nginx serves it.
     #[arg(long, default_value = "/srv/provbuild/http")]
     served: PathBuf,
@@ -104,7 +107,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve_command(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
-    let Serve { declared, database, image, served, grub_nodes, sockets, secrets, webhooks } = arguments;
+    let Serve { declared, database, image, state, served, grub_nodes, sockets, secrets, webhooks } = arguments;
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("PROVD_LOG").unwrap_or_else(|_| "provd=info".into()),
@@ -116,5 +119,6 @@ fn serve_command(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
     let places = Places { served, grub_nodes };
     let control = crate::control::Settings { secrets, ..crate::control::Settings::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    Ok(runtime.block_on(serve::serve(Options { declared, database, image, places, sockets, webhooks, control }))?)
+    let options = Options { declared, database, image, state, places, sockets, webhooks, control };
+    Ok(runtime.block_on(serve::serve(options))?)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use netboot::Declared;
 
-use crate::seed::{self, Outcome, Places, Programs};
+use crate::seed::{self, Deployment, Outcome, Places, Programs};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Seed {
@@ -20,6 +20,9 @@ pub(super) struct Seed {
     /// Directory with the daemon's secrets.
     #[arg(long, default_value = crate::control::SECRETS)]
     secrets: PathBuf,
+    /// The file that says which deployment has come that far.
+    #[arg(long, default_value = seed::DEPLOYMENT)]
+    deployment: PathBuf,
     /// User and group, by number, that the files belong to.
     #[arg(long)]
     owner: Option<u32>,
@@ -49,17 +52,22 @@ pub(super) fn seed(arguments: &Seed) -> Result<(), Box<dyn std::error::Error>> {
     let declared: Declared = serde_json::from_str(&text).map_err(|error| bad(&error))?;
     let nodes: BTreeSet<_> = declared.inventory.nodes.iter().map(|node| node.hostname.clone()).collect();
     let delivered = seed::deliver(&seed, &arguments.secrets, &nodes, arguments.owner)?;
-    println!("deployment {}, generation {}", seed.deployment, seed.generation);
     for (what, names) in [
         ("written", delivered.written),
         ("there already", delivered.unchanged),
-        ("removed, since the node is declared no longer", delivered.removed),
+        ("kept, though no such node is declared", delivered.kept),
         ("left out, since no such node is declared", delivered.left_out),
     ] {
         if !names.is_empty() {
             println!("{what}: {}", names.join(", "));
         }
     }
+    // Only now: whoever reads it takes the secrets as delivered.
+    let deployment = Deployment::of(&seed);
+    deployment
+        .write(&arguments.deployment)
+        .map_err(|error| format!("cannot write {}: {error}", arguments.deployment.display()))?;
+    println!("deployment {}, generation {}", deployment.deployment, deployment.generation);
     Ok(())
 }
 
@@ -72,6 +80,8 @@ pub(super) fn state(arguments: &State) -> ExitCode {
         medium: arguments.medium.clone(),
         memory: arguments.memory.clone(),
         patience: Duration::from_secs(arguments.wait.into()),
+        apart: Duration::from_secs(3),
+        drives: Duration::from_secs(10),
     };
     match seed::prepare(&places, &Programs) {
         Ok(Outcome::Mount) => ExitCode::SUCCESS,

@@ -61,7 +61,8 @@ impl Site {
         lab.declared = declared(lab.declared);
         let registry = lab.open(Timestamp::now());
         let pen = Pen::new(Arc::clone(registry.store()));
-        let app: Shared = Arc::new(App { registry, pen, control: Control::new(Settings::default()), image: None });
+        let control = Control::new(Settings::default());
+        let app: Shared = Arc::new(App { registry, pen, control, image: None, state: "/nonexistent".into() });
         let router = router(Arc::clone(&app));
         Site { lab, app, router }
     }

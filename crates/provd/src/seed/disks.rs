@@ -1,7 +1,8 @@
 //! The machine's disks as sysfs has them, and which of them is empty.
 //!
 //! In: `/sys`, `/dev`, `/proc/self/mountinfo`. Out: each disk with why it is not to be formatted. Invariant: a disk counts as empty only
-//! where everything says so: no partition, no user, nothing that blkid knows, zeros at both ends.
+//! where everything says so: no partition, no user, nothing that blkid knows, zeros at both ends. The one exception is a file system of ours that says of itself that it was never
+//! used.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -13,6 +14,17 @@ const END: u64 = 1 << 20;
 const SMALLEST: u64 = 1 << 30;
 /// sysfs counts in these, whatever the disk's own sectors are.
 const SECTOR: u64 = 512;
+
+/// What a device holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing that is known.
+    Nothing,
+    /// A state disk's file system that was never used: its making was cut off before it got the label.
+    Unfinished,
+    /// In a word or two.
+    Other(String),
+}
 
 /// One disk; what is no disk (CD drives, loops, memory) is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +46,12 @@ impl std::fmt::Display for Disk {
     }
 }
 
-/// All disks, by name. `probe` says what a device holds, `None` for nothing.
+/// All disks, by name. `probe` says what a device holds.
 pub(super) fn disks(
     sys: &Path,
     dev: &Path,
     mountinfo: &Path,
-    probe: &dyn Fn(&Path) -> io::Result<Option<String>>,
+    probe: &dyn Fn(&Path) -> io::Result<Content>,
 ) -> io::Result<Vec<Disk>> {
     let system = root_disk(sys, mountinfo)?;
     let mut found = Vec::new();
@@ -71,8 +83,9 @@ pub(super) fn disks(
             Some("in use".to_owned())
         } else {
             match probe(&device) {
-                Ok(Some(what)) => Some(format!("holds {what}")),
-                Ok(None) => {
+                Ok(Content::Other(what)) => Some(format!("holds {what}")),
+                Ok(Content::Unfinished) => None,
+                Ok(Content::Nothing) => {
                     begun = true;
                     match is_zero(&device, size) {
                         Ok(true) => None,
@@ -87,6 +100,20 @@ pub(super) fn disks(
         found.push(Disk { device, size, identity, taken, begun });
     }
     found.sort_by(|a, b| a.device.cmp(&b.device));
+    Ok(found)
+}
+
+/// The CD drives, by name.
+pub(super) fn drives(sys: &Path, dev: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(sys.join("block"))? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("sr"));
+        if number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())) {
+            found.push(dev.join(name));
+        }
+    }
+    found.sort();
     Ok(found)
 }
 

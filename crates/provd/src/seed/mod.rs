@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! seed medium ─┬─► state: which disk is the state disk, and whether it is to be made
-//!              └─► secrets: files for the daemon, written aside and renamed
+//!              ├─► secrets: files for the daemon, written aside and renamed
+//!              └─► deployment: on the state disk, which deployment has come that far
 //! ```
 //! Both run as root, once at each boot, before the daemon. In: the medium labelled [`netboot::SEED_VOLUME`], where there is one.
 //! Invariants: a disk is formatted only where it is the one empty one and the medium says so; a machine that was deployed never keeps
 //! its state on the system disk; nothing secret is said.
 
+mod deployment;
 mod disks;
 mod secrets;
 mod state;
@@ -18,8 +20,10 @@ use std::path::{Path, PathBuf};
 
 use netboot::{BadSeed, Seed};
 
+pub use deployment::{DEPLOYMENT, DEPLOYMENT_FILE, Deployment};
+pub use disks::Content;
 pub use secrets::{Delivered, deliver};
-pub use state::{Outcome, Places, Programs, StateError, Tools, prepare};
+pub use state::{Drive, Outcome, Places, Programs, StateError, Tools, prepare};
 
 /// Where udev shows the medium.
 pub const MEDIUM: &str = "/dev/disk/by-label/PROVSEED";

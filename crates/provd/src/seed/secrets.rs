@@ -5,7 +5,9 @@
 //! SECRETS/bmc/HOSTNAME     the daemon's, 0600
 //! ```
 //! In: a seed, the declared nodes. Out: the files, whole or as they were. The directories are there and their owners right: the unit
-//! before this one makes them. What somebody put there by hand stays, unless the seed has it too or its node is declared no longer.
+//! before this one makes them. Nothing is removed: what somebody put there by hand stays unless the seed has it too, and so does what is
+//! there of nodes that this image does not declare. The daemon reads that of declared nodes only, and a system that is rolled back to
+//! declares them again.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -25,9 +27,9 @@ pub struct Delivered {
     pub written: Vec<String>,
     /// They were there as the seed has them.
     pub unchanged: Vec<String>,
-    /// Of nodes that are declared no longer.
-    pub removed: Vec<String>,
-    /// Of nodes that the image does not declare.
+    /// Of nodes that the image does not declare, there since another one.
+    pub kept: Vec<String>,
+    /// In the seed, of nodes that the image does not declare.
     pub left_out: Vec<String>,
 }
 
@@ -62,16 +64,16 @@ pub fn deliver(
     for entry in fs::read_dir(&bmc).map_err(named("read", &bmc))? {
         let name = entry.map_err(named("read", &bmc))?.file_name();
         let Some(name) = name.to_str() else { continue };
-        let gone = name.parse::<Hostname>().is_ok_and(|hostname| !declared.contains(&hostname));
-        // A run that was cut off leaves its file aside.
-        if gone || (name.starts_with('.') && name.ends_with(".new")) {
+        // A run that was cut off leaves its file aside; whatever else is there is somebody's.
+        let aside = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+        if aside.is_some_and(|name| name.parse::<Hostname>().is_ok()) {
             fs::remove_file(bmc.join(name)).map_err(named("remove", &bmc.join(name)))?;
         }
-        if gone {
-            delivered.removed.push(format!("bmc/{name}"));
+        if name.parse::<Hostname>().is_ok_and(|hostname| !declared.contains(&hostname)) {
+            delivered.kept.push(format!("bmc/{name}"));
         }
     }
-    delivered.removed.sort();
+    delivered.kept.sort();
     for directory in [&*bmc, secrets] {
         File::open(directory).and_then(|file| file.sync_all()).map_err(named("sync", directory))?;
     }
@@ -173,17 +175,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_by_hand_stays_while_its_node_is_declared() {
+    fn nothing_that_is_there_is_removed() {
         let place = place();
         let bmc = place.path().join("bmc");
-        for name in ["node2", "node3", ".node1.new", "Notes about them"] {
+        for name in ["node2", "node3", ".node1.new", "Notes about them", ".notes of mine.new"] {
             fs::write(bmc.join(name), "by hand").unwrap();
         }
         let nodes = declared(&["node1", "node2"]);
         let done = deliver(&seed(&[("bmc/node1", "a:b")]), place.path(), &nodes, None).unwrap();
-        assert_eq!((done.written, done.removed), (vec!["bmc/node1".to_owned()], vec!["bmc/node3".to_owned()]));
-        assert_eq!(files(&bmc), ["Notes about them", "node1", "node2"]);
-        assert_eq!(fs::read_to_string(bmc.join("node2")).unwrap(), "by hand");
+        assert_eq!((done.written, done.kept), (vec!["bmc/node1".to_owned()], vec!["bmc/node3".to_owned()]));
+        assert_eq!(files(&bmc), [".notes of mine.new", "Notes about them", "node1", "node2", "node3"]);
+        for name in ["node2", "node3"] {
+            assert_eq!(fs::read_to_string(bmc.join(name)).unwrap(), "by hand");
+        }
+        // The image before that one declares the node: nothing has to come again.
+        let back = deliver(&seed(&[]), place.path(), &declared(&["node3"]), None).unwrap();
+        assert_eq!(back.kept, ["bmc/node1", "bmc/node2"]);
+        assert_eq!(fs::read_to_string(bmc.join("node3")).unwrap(), "by hand");
     }
 
     #[test]

@@ -14,8 +14,17 @@ struct Machine {
     formatted: RefCell<Vec<String>>,
     /// By device's name.
     holds: BTreeMap<&'static str, &'static str>,
-    /// Formatting ends in the middle.
-    fails: bool,
+    /// Formatting ends in the middle, or before the label.
+    fails: Option<&'static str>,
+    /// What the CD drives say, look by look; the last answer stays.
+    drives: RefCell<Vec<Drive>>,
+    /// udev makes its links when it is asked to look again.
+    links: bool,
+    /// Of the links that udev made and of those that it did not.
+    labelled: RefCell<Vec<&'static str>>,
+    /// A disk that comes at a look at the disks, with the number of looks before it.
+    late: RefCell<Option<(&'static str, usize)>>,
+    looks: RefCell<usize>,
 }
 
 impl Machine {
@@ -24,7 +33,12 @@ impl Machine {
             directory: tempfile::tempdir().unwrap(),
             formatted: RefCell::default(),
             holds: BTreeMap::new(),
-            fails: false,
+            fails: None,
+            drives: RefCell::default(),
+            links: true,
+            labelled: RefCell::default(),
+            late: RefCell::default(),
+            looks: RefCell::default(),
         };
         for path in ["sys/block", "sys/dev/block", "dev/disk/by-label"] {
             fs::create_dir_all(machine.path(path)).unwrap();
@@ -62,7 +76,8 @@ impl Machine {
         File::options().write(true).open(self.path("dev").join(name)).unwrap().write_all_at(b"x", at).unwrap();
     }
 
-    fn label(&self, name: &str) {
+    fn label(&self, name: &'static str) {
+        self.labelled.borrow_mut().push(name);
         symlink(self.path("dev").join(name), self.path("dev/disk/by-label/provbuild-state")).unwrap();
     }
 
@@ -85,6 +100,9 @@ impl Machine {
             medium: self.path("dev/disk/by-label/PROVSEED"),
             memory: self.path("memory"),
             patience: Duration::ZERO,
+            apart: Duration::ZERO,
+            // As long as it takes for two answers.
+            drives: Duration::from_millis(5),
         };
         prepare(&places, self).map_err(|error| {
             let text = error.to_string();
@@ -99,19 +117,50 @@ impl Machine {
 }
 
 impl Tools for Machine {
-    fn probe(&self, device: &Path) -> io::Result<Option<String>> {
+    fn probe(&self, device: &Path) -> io::Result<Content> {
         let name = device.file_name().unwrap().to_str().unwrap();
-        Ok(self.holds.get(name).map(|what| (*what).to_owned()))
+        Ok(match self.holds.get(name) {
+            None => Content::Nothing,
+            Some(&"unfinished") => Content::Unfinished,
+            Some(what) => Content::Other((*what).to_owned()),
+        })
+    }
+
+    /// Each look begins with this.
+    fn labelled(&self) -> io::Result<Vec<PathBuf>> {
+        let mut looks = self.looks.borrow_mut();
+        if let Some((name, _)) = self.late.borrow_mut().take_if(|(_, at)| *at == *looks) {
+            self.disk(name, 2 * GIB);
+        }
+        *looks += 1;
+        Ok(self.labelled.borrow().iter().map(|name| self.path("dev").join(name)).collect())
+    }
+
+    fn drive(&self, _: &Path) -> Drive {
+        let mut drives = self.drives.borrow_mut();
+        if drives.len() > 1 { drives.remove(0) } else { drives[0] }
     }
 
     fn format(&self, device: &Path) -> io::Result<()> {
         let name = device.file_name().unwrap().to_str().unwrap();
         self.formatted.borrow_mut().push(name.to_owned());
         self.write(name, 5000);
-        if self.fails { Err(io::Error::other("cut off")) } else { Ok(()) }
+        if self.fails == Some("format") { Err(io::Error::other("cut off")) } else { Ok(()) }
     }
 
-    fn announce(&self, _: &Path) -> io::Result<()> {
+    fn finish(&self, _: &Path) -> io::Result<()> {
+        if self.fails == Some("finish") { Err(io::Error::other("cut off")) } else { Ok(()) }
+    }
+
+    fn announce(&self, device: &Path) -> io::Result<()> {
+        let name = device.file_name().unwrap().to_str().unwrap();
+        let labels = self.path("dev/disk/by-label");
+        match name {
+            _ if !self.links => {}
+            "sr0" => fs::rename(self.path("seed.iso"), labels.join("PROVSEED"))?,
+            _ if self.labelled.borrow().contains(&name) => symlink(device, labels.join("provbuild-state"))?,
+            _ => {}
+        }
         Ok(())
     }
 }
@@ -218,10 +267,10 @@ fn formatting_that_was_cut_off_is_begun_again_on_that_disk_only() {
     let mut machine = Machine::new();
     machine.disk("sdb", 2 * GIB);
     machine.medium(SeedState::New);
-    machine.fails = true;
+    machine.fails = Some("format");
     says_so(&machine.prepare().unwrap_err(), "cannot make the state disk dev/sdb: cut off");
     assert!(machine.path("memory/formatting").exists());
-    machine.fails = false;
+    machine.fails = None;
     assert_eq!(machine.prepare(), Ok(Outcome::Made(machine.path("dev/sdb"))));
     assert!(!machine.path("memory/formatting").exists());
 
@@ -229,9 +278,9 @@ fn formatting_that_was_cut_off_is_begun_again_on_that_disk_only() {
     let mut machine = Machine::new();
     machine.disk("sdb", 2 * GIB);
     machine.medium(SeedState::New);
-    machine.fails = true;
+    machine.fails = Some("format");
     machine.prepare().unwrap_err();
-    machine.fails = false;
+    machine.fails = None;
     machine.holds.insert("sdb", "ext4");
     says_so(&machine.prepare().unwrap_err(), "holds ext4");
     assert_eq!(machine.formatted(), ["sdb"]);
@@ -246,6 +295,136 @@ fn a_medium_that_is_none_stops_everything() {
     assert!(machine.formatted().is_empty());
 }
 
+#[test]
+fn a_file_system_without_its_label_is_made_again_under_every_build() {
+    let mut machine = Machine::new();
+    machine.disk("sdb", 2 * GIB);
+    machine.medium(SeedState::New);
+    machine.fails = Some("finish");
+    says_so(&machine.prepare().unwrap_err(), "cannot make the state disk dev/sdb: cut off");
+    machine.fails = None;
+    // Another build has no note of it.
+    fs::remove_dir_all(machine.path("memory")).unwrap();
+    says_so(&machine.prepare().unwrap_err(), "wipefs --all DISK");
+    machine.holds.insert("sdb", "unfinished");
+    assert_eq!(machine.prepare(), Ok(Outcome::Made(machine.path("dev/sdb"))));
+    // It counts as empty and not as more than that.
+    let mut machine = Machine::new();
+    machine.disk("sdb", 2 * GIB);
+    machine.disk("sdc", 2 * GIB);
+    machine.medium(SeedState::New);
+    machine.holds.insert("sdb", "unfinished");
+    says_so(&machine.prepare().unwrap_err(), "more than one disk is empty");
+    machine.medium(SeedState::Keep);
+    says_so(&machine.prepare().unwrap_err(), "there is none with the label");
+    assert!(machine.formatted().is_empty());
+}
+
+#[test]
+fn of_several_labelled_disks_none_is_chosen() {
+    let machine = Machine::new();
+    for name in ["sdb", "sdc", "sdd"] {
+        machine.disk(name, 2 * GIB);
+    }
+    machine.label("sdc");
+    machine.labelled.borrow_mut().push("sdb");
+    // Whoever speaks of a state disk, and where nobody does.
+    for state in [None, Some(SeedState::Keep), Some(SeedState::New)] {
+        if let Some(state) = state {
+            machine.medium(state);
+        }
+        let said = machine.prepare().unwrap_err();
+        says_so(&said, "more than one disk has the label provbuild-state");
+        says_so(&said, "They are: dev/sdc, dev/sdb");
+    }
+    assert!(machine.formatted().is_empty());
+}
+
+#[test]
+fn a_labelled_disk_that_udev_has_not_linked_is_the_state_disk_all_the_same() {
+    let mut machine = Machine::new();
+    machine.disk("sdb", 2 * GIB);
+    machine.disk("sdc", 2 * GIB);
+    machine.medium(SeedState::New);
+    machine.labelled.borrow_mut().push("sdb");
+    machine.links = false;
+    says_so(&machine.prepare().unwrap_err(), "dev/sdb has the label provbuild-state, and does not appear");
+    machine.links = true;
+    assert_eq!(machine.prepare(), Ok(Outcome::Mount));
+    assert!(machine.formatted().is_empty());
+}
+
+#[test]
+fn a_disk_is_seen_twice_before_it_is_formatted() {
+    let machine = Machine::new();
+    machine.disk("sdb", 2 * GIB);
+    machine.medium(SeedState::New);
+    machine.prepare().unwrap();
+    assert_eq!(*machine.looks.borrow(), 2);
+    // A second empty one comes between the two looks.
+    let machine = Machine::new();
+    machine.disk("sdb", 2 * GIB);
+    machine.medium(SeedState::New);
+    *machine.late.borrow_mut() = Some(("sdc", 1));
+    says_so(&machine.prepare().unwrap_err(), "more than one disk is empty");
+    // Or one that holds something.
+    let mut machine = Machine::new();
+    machine.disk("sdb", 2 * GIB);
+    machine.medium(SeedState::New);
+    machine.holds.insert("sdc", "xfs");
+    *machine.late.borrow_mut() = Some(("sdc", 1));
+    says_so(&machine.prepare().unwrap_err(), "the disks change");
+    assert!(machine.formatted().is_empty());
+}
+
+#[test]
+fn a_medium_that_the_drive_reads_late_is_not_missed() {
+    let drive = |answers: &[Drive]| {
+        let machine = Machine::new();
+        machine.disk("sdb", 2 * GIB);
+        fs::create_dir(machine.path("sys/block/sr0")).unwrap();
+        machine.medium(SeedState::New);
+        fs::rename(machine.path("dev/disk/by-label/PROVSEED"), machine.path("seed.iso")).unwrap();
+        *machine.drives.borrow_mut() = answers.to_vec();
+        machine
+    };
+    let made = |machine: &Machine| machine.prepare() == Ok(Outcome::Made(machine.path("dev/sdb")));
+    assert!(made(&drive(&[Drive::Seed])));
+    assert!(made(&drive(&[Drive::Busy, Drive::Seed])));
+    // What is there and is not shown is a failure; what never becomes readable is no seed.
+    let mut machine = drive(&[Drive::Seed]);
+    machine.links = false;
+    says_so(&machine.prepare().unwrap_err(), "the seed medium is in dev/sr0, and does not appear");
+    for other in [Drive::Empty, Drive::Other, Drive::Busy] {
+        assert_eq!(drive(&[other]).prepare(), Ok(Outcome::None), "{other:?}");
+    }
+    // An answer is not waited for where there is one.
+    let machine = drive(&[Drive::Empty, Drive::Seed]);
+    assert_eq!(machine.prepare(), Ok(Outcome::None));
+    assert_eq!(*machine.drives.borrow(), [Drive::Seed]);
+}
+
+/// What is no drive does not answer, and nothing is found by a label that nobody has.
+#[test]
+#[ignore = "needs util-linux"]
+fn judge_drives_and_labels_are_asked_as_they_are() {
+    assert_eq!(Programs.drive(Path::new("/nonexistent")), Drive::Busy);
+    let directory = tempfile::tempdir().unwrap();
+    let seed = Seed {
+        format: Seed::FORMAT,
+        deployment: "0".repeat(32),
+        generation: 1,
+        state: SeedState::Keep,
+        secrets: BTreeMap::new(),
+    };
+    let medium = directory.path().join("medium");
+    fs::write(&medium, &*seed.medium(0).unwrap()).unwrap();
+    assert_eq!(Programs.drive(&medium), Drive::Seed);
+    fs::write(&medium, [0; 40_000]).unwrap();
+    assert_eq!(Programs.drive(&medium), Drive::Other);
+    assert_eq!(Programs.labelled().unwrap(), Vec::<PathBuf>::new());
+}
+
 /// blkid, mkfs.ext4 and the check of both ends, on a file that stands for a disk.
 #[test]
 #[ignore = "needs e2fsprogs and util-linux"]
@@ -253,9 +432,14 @@ fn judge_blkid_finds_nothing_on_an_empty_disk_and_the_label_on_a_made_one() {
     let directory = tempfile::tempdir().unwrap();
     let disk = directory.path().join("disk");
     File::create(&disk).unwrap().set_len(GIB).unwrap();
-    assert_eq!(Programs.probe(&disk).unwrap(), None);
+    let probe = || Programs.probe(&disk).unwrap();
+    assert_eq!(probe(), Content::Nothing);
     Programs.format(&disk).unwrap();
-    assert_eq!(Programs.probe(&disk).unwrap().as_deref(), Some("ext4"));
+    assert_eq!(probe(), Content::Unfinished);
+    // And again, where that was all.
+    Programs.format(&disk).unwrap();
+    Programs.finish(&disk).unwrap();
+    assert_eq!(probe(), Content::Other("ext4".to_owned()));
     let said = Command::new("/usr/sbin/blkid").args(["-p", "-s", "LABEL", "-o", "value"]).arg(&disk).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), LABEL);
     assert!(Programs.probe(&directory.path().join("none")).is_err());
@@ -264,6 +448,6 @@ fn judge_blkid_finds_nothing_on_an_empty_disk_and_the_label_on_a_made_one() {
         let mut child = Command::new("/usr/sbin/sfdisk").arg("-q").arg(&disk).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(format!("label: {table}\n").as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
-        assert_eq!(Programs.probe(&disk).unwrap().as_deref(), Some(table));
+        assert_eq!(probe(), Content::Other(table.to_owned()));
     }
 }

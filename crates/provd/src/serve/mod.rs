@@ -46,6 +46,8 @@ pub struct Options {
     pub database: PathBuf,
     /// File with the image's digest, where there is an image.
     pub image: Option<PathBuf>,
+    /// Where the state disk is mounted, where there is one.
+    pub state: PathBuf,
     pub places: Places,
     /// Where to make the sockets if systemd hands none over.
     pub sockets: Option<PathBuf>,
@@ -81,7 +83,8 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     let store = Arc::new(Store::open(&options.database)?);
     let registry = Registry::open(declared, options.places.clone(), Arc::clone(&store), Timestamp::now())?;
     let pen = Pen::of_site(Arc::clone(&store), registry.declared());
-    let app: Shared = Arc::new(App { registry, pen, control: Control::new(options.control.clone()), image });
+    let control = Control::new(options.control.clone());
+    let app: Shared = Arc::new(App { registry, pen, control, image, state: options.state.clone() });
     control::recover(&app)?;
 
     let fronts = [

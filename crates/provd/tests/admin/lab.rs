@@ -82,7 +82,13 @@ fn open(directory: &tempfile::TempDir, declared: Declared) -> Shared {
         },
         ..Settings::default()
     });
-    Arc::new(App { registry, pen: Pen::new(store), control, image: Some("sha256:feed".to_owned()) })
+    Arc::new(App {
+        registry,
+        pen: Pen::new(store),
+        control,
+        image: Some("sha256:feed".to_owned()),
+        state: directory.path().to_owned(),
+    })
 }
 
 fn declared(nodes: usize, bmcs: &[SocketAddr]) -> Declared {

@@ -392,6 +392,9 @@ async fn health_and_metrics_tell_everybody_nothing_secret() {
         (StatusCode::OK, Some("ok"), Some("sha256:feed"))
     );
     assert_eq!((&json["nodes"], &json["audit"]["seq"]), (&json!(3), &json!(4)));
+    // The laboratory is on the system's disk, and nobody has deployed it.
+    assert!(json.as_object().unwrap().contains_key("deployment") && json["deployment"].is_null());
+    assert!(json["state-disk"].is_boolean());
     let metrics = ask(&site.web, request("GET /metrics", &[], "")).await;
     assert_eq!(metrics.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     let text = &metrics.text;

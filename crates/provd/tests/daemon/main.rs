@@ -6,4 +6,5 @@ mod damage;
 mod dhcp_event;
 mod harness;
 mod receiver;
+mod seed;
 mod webhooks;
