@@ -166,8 +166,8 @@ mod tests {
         let nodes = adapter("00:50:56:00:00:02", &["10.9.0.1"]);
         let lan = adapter("00:50:56:00:00:01", &["fe80::1", "2001:db8::5", "192.0.2.7"]);
         assert_eq!(choose(&[nodes.clone(), lan], Some("10.9.0.1")).as_deref(), Some("192.0.2.7"));
-        assert_eq!(choose(&[nodes.clone()], Some("10.9.0.1")), None);
-        assert_eq!(choose(&[nodes.clone()], Some("192.0.2.8")).as_deref(), Some("192.0.2.8"));
+        assert_eq!(choose(std::slice::from_ref(&nodes), Some("10.9.0.1")), None);
+        assert_eq!(choose(std::slice::from_ref(&nodes), Some("192.0.2.8")).as_deref(), Some("192.0.2.8"));
         assert_eq!(choose(&[adapter("00:50:56:00:00:01", &["169.254.3.4", "fe80::2"])], None), None);
         assert_eq!(choose(&[adapter("00:50:56:00:00:01", &["2001:db8::5"])], None).as_deref(), Some("2001:db8::5"));
         assert_eq!(choose(&[], Some("hostile")), None);
