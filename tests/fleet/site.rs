@@ -282,6 +282,7 @@ fn base() -> (Tree, MemoryContents) {
         "/usr/sbin/nft",
         "/usr/sbin/nginx",
         "/usr/sbin/dnsmasq",
+        "/usr/sbin/mkfs.ext4",
         "/usr/lib/systemd/systemd-networkd",
         "/usr/lib/systemd/systemd-resolved",
         "/usr/lib/systemd/systemd-timesyncd",
