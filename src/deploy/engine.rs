@@ -211,6 +211,8 @@ impl Deployment<'_> {
                 Step::Await { number } => match self.await_health(record, number)? {
                     Ok(found) => {
                         address = Some(found);
+                        // A way back delivers nothing: what is owed stays owed.
+                        record.renew_secrets &= !plan.has(|step| matches!(step, Step::WriteSeed { .. }));
                         Ok(())
                     }
                     Err(reason) => return Err(self.unhealthy(record, number, &reason)),
@@ -309,7 +311,6 @@ impl Deployment<'_> {
         }
         record.current = Some(number);
         record.pending = None;
-        record.renew_secrets = false;
         record.state = StateDisk::InUse;
         self.site.save(record)
     }

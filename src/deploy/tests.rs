@@ -679,3 +679,17 @@ fn a_key_that_was_changed_is_accepted_where_somebody_says_so() {
     assert!(bench.ordered("a", None, accept).unwrap().unchanged);
     assert!(bench.world.borrow().record.as_ref().unwrap().contains("\"page-key\": \"SHA256:k\""));
 }
+
+#[test]
+fn secrets_that_are_owed_are_still_owed_after_a_way_back() {
+    let bench = Bench::default();
+    bench.deploy("a", None).unwrap();
+    bench.deploy("b", None).unwrap();
+    let renew = Orders { renew_secrets: true, ..Orders::default() };
+    bench.ordered("b", Some(1), renew).unwrap_err();
+    bench.rollback(None).unwrap();
+    let delivered = bench.world.borrow().deliveries;
+    bench.deploy("a", None).unwrap();
+    bench.is_settled_on("a");
+    assert_eq!(bench.world.borrow().deliveries, delivered + 1);
+}
