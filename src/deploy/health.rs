@@ -80,7 +80,7 @@ impl Healthz {
 impl Health for Healthz {
     fn ask(&self, address: IpAddr) -> Result<Answer, String> {
         let url = format!("https://{}/healthz", SocketAddr::new(address, PORT));
-        let response = self.client.get(&url).send().map_err(|error| innermost(&error))?;
+        let response = self.client.get(&url).send().map_err(|error| reason(&error))?;
         let status = response.status();
         let key = response
             .extensions()
@@ -107,14 +107,9 @@ fn key_of(certificate: &[u8]) -> Option<String> {
     Some(format!("SHA256:{}", Digest::of(&parsed.subject_public_key_info())))
 }
 
-/// What is at the bottom of an error of the HTTP client, which repeats the URL at every level.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut source: &dyn std::error::Error = error;
-    while let Some(next) = source.source() {
-        source = next;
-    }
+fn reason(error: &reqwest::Error) -> String {
     match error.is_timeout() {
         true => "no answer in time".to_owned(),
-        false => source.to_string(),
+        false => bmc::root_cause(error),
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bmc::{Fingerprint, PinError, Pins as _, plain};
+use bmc::{Fingerprint, PinError, Pins as _, plain, root_cause};
 use reqwest::tls::TlsInfo;
 use reqwest::{Certificate, Client, Method, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -159,7 +159,7 @@ impl Appliance {
                 let http = builder().tls_certs_only(authorities).build().map_err(|error| failed(&error))?;
                 if let Err(error) = http.get(url.join("/healthz").map_err(|error| failed(&error))?).send().await {
                     return Err(match shown(&url).await {
-                        Ok(_) => ApplianceError::Authority { url: url.to_string(), reason: root_cause(&error) },
+                        Ok(_) => ApplianceError::Authority { url: url.to_string(), reason: plain(&root_cause(&error)) },
                         Err(_) => unreachable(&url, &error),
                     });
                 }
@@ -329,20 +329,11 @@ fn nonsense(what: &str, reason: &dyn std::fmt::Display) -> ApplianceError {
 }
 
 fn unreachable(url: &Url, error: &reqwest::Error) -> ApplianceError {
-    let reason = match root_cause(error) {
+    let reason = match plain(&root_cause(error)) {
         _ if error.is_timeout() => "no answer in time".to_owned(),
         // rustls has a paragraph about it.
         reason if reason.contains("close_notify") => "it broke the connection off".to_owned(),
         reason => reason,
     };
     ApplianceError::Unreachable { url: url.to_string(), reason }
-}
-
-/// The innermost cause says what happened; the outer ones repeat the address.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    plain(&cause.to_string())
 }

@@ -14,6 +14,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 
+/// What the TLS library says of a certificate that is not the expected one.
+pub const OTHER_CERTIFICATE: &str = "another certificate than the pinned one";
+
 /// SHA-256 of a certificate in DER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
@@ -82,17 +85,11 @@ pub(crate) struct Pinned {
     expected: Mutex<Option<Fingerprint>>,
     /// The last one that was refused.
     refused: Mutex<Option<Fingerprint>>,
-    provider: Arc<CryptoProvider>,
 }
 
 impl Pinned {
     pub(crate) fn new(expected: Option<Fingerprint>, insecure: bool) -> Arc<Self> {
-        Arc::new(Pinned {
-            insecure,
-            expected: Mutex::new(expected),
-            refused: Mutex::default(),
-            provider: Arc::new(rustls::crypto::ring::default_provider()),
-        })
+        Arc::new(Pinned { insecure, expected: Mutex::new(expected), refused: Mutex::default() })
     }
 
     /// What was pinned, or seen first.
@@ -103,9 +100,31 @@ impl Pinned {
     pub(crate) fn refused(&self) -> Option<Fingerprint> {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn accepts(&self, certificate: &[u8]) -> bool {
+        let seen = Fingerprint::of(certificate);
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        if *expected.get_or_insert(seen) == seen || self.insecure {
+            return true;
+        }
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        false
+    }
 }
 
-impl ServerCertVerifier for Pinned {
+/// Asks `accepts` for the certificate, and the library for the signature made with its key.
+struct Verifier<F> {
+    accepts: F,
+    provider: Arc<CryptoProvider>,
+}
+
+impl<F> fmt::Debug for Verifier<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+impl<F: Fn(&[u8]) -> bool + Send + Sync> ServerCertVerifier for Verifier<F> {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -114,13 +133,10 @@ impl ServerCertVerifier for Pinned {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let seen = Fingerprint::of(certificate);
-        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
-        if *expected.get_or_insert(seen) == seen || self.insecure {
-            return Ok(ServerCertVerified::assertion());
+        match (self.accepts)(certificate) {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(rustls::Error::General(OTHER_CERTIFICATE.to_owned())),
         }
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
-        Err(rustls::Error::General("another certificate than the pinned one".to_owned()))
     }
 
     fn verify_tls12_signature(
@@ -146,13 +162,23 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// A client's side of TLS 1.2 and 1.3 that accepts what `pinned` does.
-pub(crate) fn client_config(pinned: Arc<Pinned>) -> Result<ClientConfig, rustls::Error> {
-    Ok(ClientConfig::builder_with_provider(Arc::clone(&pinned.provider))
+/// A client's side of TLS 1.2 and 1.3 that believes the certificates (DER) that `accepts` does, whose key the server must hold. A refused one
+/// ends the handshake with [`OTHER_CERTIFICATE`].
+///
+/// # Errors
+/// The TLS library refuses its own defaults.
+pub fn tls_config_by(accepts: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(pinned)
+        .with_custom_certificate_verifier(Arc::new(Verifier { accepts, provider }))
         .with_no_client_auth())
+}
+
+/// A client's side of TLS that accepts what `pinned` does.
+pub(crate) fn client_config(pinned: Arc<Pinned>) -> Result<ClientConfig, rustls::Error> {
+    tls_config_by(move |certificate| pinned.accepts(certificate))
 }
 
 /// The same for another service that goes by a pinned certificate: the appliance's own.
@@ -160,7 +186,7 @@ pub(crate) fn client_config(pinned: Arc<Pinned>) -> Result<ClientConfig, rustls:
 /// # Errors
 /// The TLS library refuses its own defaults.
 pub fn tls_config(expected: Fingerprint) -> Result<ClientConfig, rustls::Error> {
-    client_config(Pinned::new(Some(expected), false))
+    tls_config_by(move |certificate| Fingerprint::of(certificate) == expected)
 }
 
 /// The same for a service that is met for the first time: any certificate will do, whose key the service holds. Nothing secret may be sent over it
@@ -169,5 +195,5 @@ pub fn tls_config(expected: Fingerprint) -> Result<ClientConfig, rustls::Error> 
 /// # Errors
 /// The TLS library refuses its own defaults.
 pub fn any_tls_config() -> Result<ClientConfig, rustls::Error> {
-    client_config(Pinned::new(None, true))
+    tls_config_by(|_| true)
 }

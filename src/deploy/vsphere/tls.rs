@@ -3,18 +3,13 @@
 //! In: what the profile and the host trust. Out: an HTTP client for one server. Invariant: a server with another certificate gets no byte of a
 //! request.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bmc::Fingerprint;
+use bmc::{Fingerprint, OTHER_CERTIFICATE, root_cause, tls_error};
 use reqwest::Certificate;
 use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use super::super::error::{DeployError, Kind};
 use super::soap::said;
@@ -22,8 +17,6 @@ use super::soap::said;
 const CONNECT: Duration = Duration::from_secs(15);
 /// For an answer: vCenter itself waits for its hosts.
 const ANSWER: Duration = Duration::from_secs(180);
-/// What the verifiers say of a certificate that is not the expected one.
-const OTHER: &str = "another certificate than the pinned one";
 
 /// What the profile and the host trust.
 #[derive(Debug, Clone)]
@@ -46,15 +39,12 @@ impl Trust {
     /// A client for another host, which the server names together with its certificate's SHA-1, or without.
     pub(super) fn client_of(&self, thumbprint: Option<[u8; 20]>) -> Result<Client, DeployError> {
         let Some(thumbprint) = thumbprint else { return self.by_authorities() };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Thumbprint { expected: thumbprint, provider: Arc::clone(&provider) };
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(&error))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        pinned(config)
+        // SHA-1 is all that vSphere says of its hosts' certificates before version 9. A second preimage is what an attacker would need, and
+        // SHA-1 withstands that.
+        let is_it = move |certificate: &[u8]| {
+            ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate).as_ref() == thumbprint
+        };
+        pinned(bmc::tls_config_by(is_it).map_err(|error| unusable(&error))?)
     }
 
     fn by_authorities(&self) -> Result<Client, DeployError> {
@@ -98,53 +88,6 @@ fn unusable(error: &dyn std::error::Error) -> DeployError {
     DeployError::new(Kind::Io, format!("the HTTP client: {}", root_cause(error)))
 }
 
-/// Compares SHA-1, which is all that vSphere says of its hosts' certificates before version 9. A second preimage is what an attacker
-/// would need, and SHA-1 withstands that.
-#[derive(Debug)]
-struct Thumbprint {
-    expected: [u8; 20],
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Thumbprint {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let seen = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
-        match seen.as_ref() == self.expected {
-            true => Ok(ServerCertVerified::assertion()),
-            false => Err(rustls::Error::General(OTHER.to_owned())),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// Twenty bytes with or without colons.
 pub(super) fn thumbprint(text: &str) -> Option<[u8; 20]> {
     let mut bytes = [0; 20];
@@ -154,15 +97,15 @@ pub(super) fn thumbprint(text: &str) -> Option<[u8; 20]> {
 
 /// Why no answer came.
 pub(super) fn failure(error: &reqwest::Error, host: &str) -> DeployError {
-    if let Some(tls) = tls_of(error) {
+    if let Some(tls) = tls_error(error) {
         let certificate = |reason: String| {
             DeployError::new(Kind::Trust, format!("{host} is not trusted: {reason}")).help(format!(
                 "compare what `openssl s_client -connect {host} </dev/null | openssl x509 -noout -fingerprint -sha256` prints with what the server's administrator says, and write it as deploy.vsphere.certificate; or name the authority that signed it (deploy.vsphere.authorities)"
             ))
         };
         match tls {
-            rustls::Error::General(text) if text.contains("pinned") => {
-                return certificate("it shows another certificate than the pinned one".to_owned());
+            rustls::Error::General(text) if text == OTHER_CERTIFICATE => {
+                return certificate(format!("it shows {OTHER_CERTIFICATE}"));
             }
             rustls::Error::InvalidCertificate(why) => {
                 return certificate(format!("its certificate is not accepted ({})", said(&format!("{why:?}"))));
@@ -176,32 +119,6 @@ pub(super) fn failure(error: &reqwest::Error, host: &str) -> DeployError {
     };
     DeployError::new(Kind::Unreachable, format!("{host} cannot be reached: {reason}"))
         .help("deploy again when it can be: what was begun is taken up")
-}
-
-/// What the TLS library said, wherever it is in the chain.
-fn tls_of(error: &reqwest::Error) -> Option<&rustls::Error> {
-    use std::error::Error as _;
-    let mut cause = error.source();
-    while let Some(now) = cause {
-        if let Some(tls) = now.downcast_ref() {
-            return Some(tls);
-        }
-        // The source of an I/O error is what its inner error comes from, not that itself.
-        cause = match now.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => now.source(),
-        };
-    }
-    None
-}
-
-/// The innermost cause: the outer ones repeat the address.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -2,17 +2,15 @@
 //!
 //! In: what a server sent, or elements to send. Out: elements, or XML. Names lose their prefixes; of the attributes only two are kept, the
 //! schema's `type` (of a value) and the plain `type` (of a reference), which differ by their namespace alone. Invariants: bytes, depth and
-//! number of elements are bounded; a document type or an entity of somebody's own is refused.
+//! number of elements are bounded; a document type is refused.
 
-use quick_xml::Reader;
-use quick_xml::XmlVersion;
-use quick_xml::escape::resolve_xml_entity;
-use quick_xml::events::{BytesStart, Event};
+use roxmltree::{Document, Node, ParsingOptions};
 
 /// Of an answer. A property of ten thousand entities is about 4 MiB.
 pub(super) const LONGEST: usize = 32 << 20;
 const DEEPEST: usize = 64;
-const MOST: usize = 500_000;
+/// Elements and texts of an answer.
+const MOST: u32 = 1_000_000;
 
 const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 const SCHEMA: &str = "http://www.w3.org/2001/XMLSchema";
@@ -120,120 +118,39 @@ pub(super) fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// An element that is not finished, with the prefixes that it declares.
-struct Open {
-    element: Element,
-    prefixes: Vec<(String, String)>,
-}
-
 /// # Errors
 /// Why it cannot be read.
 pub(super) fn parse(text: &str) -> Result<Element, String> {
     if text.len() > LONGEST {
         return Err("it is too long".to_owned());
     }
-    let wrong = |error: &dyn std::fmt::Display| format!("no XML that can be read: {error}");
-    let mut reader = Reader::from_str(text);
-    let mut open: Vec<Open> = Vec::new();
-    let mut root = None;
-    let mut count = 0;
-    loop {
-        let done = match reader.read_event().map_err(|error| wrong(&error))? {
-            Event::Start(start) => {
-                count += 1;
-                if open.len() >= DEEPEST || count > MOST || root.is_some() {
-                    return Err("too deep, too long or more than one document".to_owned());
-                }
-                let element = element(&start, &open)?;
-                open.push(element);
-                None
-            }
-            Event::Empty(start) => {
-                count += 1;
-                if count > MOST || root.is_some() {
-                    return Err("too long or more than one document".to_owned());
-                }
-                Some(element(&start, &open)?.element)
-            }
-            Event::End(_) => open.pop().map(|open| open.element),
-            Event::Text(part) => {
-                add(&mut open, &part.xml10_content());
-                None
-            }
-            Event::CData(part) => {
-                add(&mut open, &part.xml10_content());
-                None
-            }
-            Event::GeneralRef(reference) => {
-                let letter = reference.resolve_char_ref().map_err(|error| wrong(&error))?;
-                match (letter, resolve_xml_entity(&reference)) {
-                    (Some(letter), _) => add(&mut open, letter.encode_utf8(&mut [0; 4])),
-                    (None, Some(known)) => add(&mut open, known),
-                    (None, None) => return Err("an entity that XML does not have".to_owned()),
-                }
-                None
-            }
-            Event::DocType(_) => return Err("a document type".to_owned()),
-            Event::Decl(_) | Event::Comment(_) | Event::PI(_) => None,
-            Event::Eof => break,
-        };
-        if let Some(done) = done {
-            match open.last_mut() {
-                Some(parent) => parent.element.children.push(done),
-                None => root = Some(done),
-            }
-        }
-    }
-    if !open.is_empty() {
-        return Err("it ends too early".to_owned());
-    }
-    root.ok_or_else(|| "no element".to_owned())
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MOST, ..ParsingOptions::default() };
+    let document = Document::parse_with_options(text, options).map_err(|error| match error {
+        roxmltree::Error::DtdDetected => "a document type".to_owned(),
+        roxmltree::Error::NodesLimitReached => "it is too long".to_owned(),
+        other => format!("no XML that can be read: {other}"),
+    })?;
+    element(document.root_element(), DEEPEST)
 }
 
-fn add(open: &mut [Open], text: &str) {
-    if let Some(open) = open.last_mut() {
-        open.element.text.push_str(text);
-    }
-}
-
-/// The namespace of a prefix, as the elements around declare it.
-fn namespace<'a>(prefix: &str, own: &'a [(String, String)], open: &'a [Open]) -> Option<&'a str> {
-    let scopes = std::iter::once(own).chain(open.iter().rev().map(|open| open.prefixes.as_slice()));
-    scopes.flatten().find(|(known, _)| known == prefix).map(|(_, uri)| uri.as_str())
-}
-
-fn element(start: &BytesStart<'_>, open: &[Open]) -> Result<Open, String> {
-    let mut prefixes = Vec::new();
-    let mut attributes = Vec::new();
-    for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| error.to_string())?;
-        let value =
-            attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|error| error.to_string())?.into_owned();
-        let key = attribute.key.as_ref().to_string();
-        match key.split_once(':') {
-            Some(("xmlns", prefix)) => prefixes.push((prefix.to_owned(), value)),
-            Some((prefix, "type")) => attributes.push((Some(prefix.to_owned()), value)),
-            None if key == "type" => attributes.push((None, value)),
-            _ => {}
+/// An element, with at most so many around what is in it.
+fn element(node: Node<'_, '_>, depth: usize) -> Result<Element, String> {
+    let inner = depth.checked_sub(1).ok_or("it is too deep")?;
+    let mut element = Element::new(node.tag_name().name());
+    element.object = node.attribute("type").map(str::to_owned);
+    element.kind = node.attribute((SCHEMA_INSTANCE, "type")).map(|kind| match kind.split_once(':') {
+        Some((prefix, local)) if node.lookup_namespace_uri(Some(prefix)) == Some(SCHEMA) => format!("xsd:{local}"),
+        Some((_, local)) => local.to_owned(),
+        None => kind.to_owned(),
+    });
+    for child in node.children() {
+        if child.is_element() {
+            element.children.push(self::element(child, inner)?);
+        } else if child.is_text() {
+            element.text.push_str(child.text().unwrap_or_default());
         }
     }
-    let name = start.name().as_ref().to_string();
-    let mut element = Element::new(name.split_once(':').map_or(name.as_str(), |(_, local)| local));
-    for (prefix, value) in attributes {
-        let Some(prefix) = prefix else {
-            element.object = Some(value);
-            continue;
-        };
-        if namespace(&prefix, &prefixes, open) != Some(SCHEMA_INSTANCE) {
-            continue;
-        }
-        element.kind = Some(match value.split_once(':') {
-            Some((prefix, local)) if namespace(prefix, &prefixes, open) == Some(SCHEMA) => format!("xsd:{local}"),
-            Some((_, local)) => local.to_owned(),
-            None => value,
-        });
-    }
-    Ok(Open { element, prefixes })
+    Ok(element)
 }
 
 #[cfg(test)]
@@ -245,7 +162,7 @@ mod tests {
     #[test]
     fn the_two_types_are_told_apart_whatever_their_prefix() {
         // As vcsim writes it: a prefix of its own, declared where it is used.
-        let text = r#"<a xmlns:x="http://www.w3.org/2001/XMLSchema-instance" xmlns:s="http://www.w3.org/2001/XMLSchema"><v x:type="ManagedObjectReference" type="VirtualMachine">vm-90</v><n x:type="s:int">7</n><o y:type="lost"/></a>"#;
+        let text = r#"<a xmlns:x="http://www.w3.org/2001/XMLSchema-instance" xmlns:s="http://www.w3.org/2001/XMLSchema"><v x:type="ManagedObjectReference" type="VirtualMachine">vm-90</v><n x:type="s:int">7</n><o/></a>"#;
         let root = parse(text).unwrap();
         let value = root.child("v").unwrap();
         assert_eq!(
@@ -263,8 +180,8 @@ mod tests {
     fn entities_document_types_and_depth_are_refused() {
         assert_eq!(parse("<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>").unwrap_err(), "a document type");
         assert!(parse("<a>&x;</a>").is_err());
-        assert!(parse(&"<a>".repeat(100)).unwrap_err().starts_with("too deep"));
-        assert!(parse(&format!("<a>{}</a>", "<b/>".repeat(MOST))).unwrap_err().starts_with("too long"));
+        assert_eq!(parse(&format!("{}{}", "<a>".repeat(100), "</a>".repeat(100))).unwrap_err(), "it is too deep");
+        assert!(parse(&format!("<a>{}</a>", "<b/>".repeat(MOST as usize))).unwrap_err().contains("too long"));
         assert!(parse("<a>").is_err() && parse("").is_err() && parse("<a/><b/>").is_err());
     }
 

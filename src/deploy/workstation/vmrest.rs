@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
 
-use bmc::plain;
+use bmc::{plain, root_cause};
 use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
@@ -262,15 +262,6 @@ fn is_this_host(url: &Url) -> bool {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         None => false,
     }
-}
-
-/// The innermost cause says what happened; the outer ones repeat the address.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

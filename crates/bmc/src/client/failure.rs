@@ -2,10 +2,9 @@
 //!
 //! In: an error of the HTTP client. Out: an [`Error`]. Invariant: no URL and no header is in it.
 
-use std::error::Error as _;
-
 use rustls::{AlertDescription, PeerIncompatible};
 
+use crate::cause::{root_cause, tls_error};
 use crate::error::Error;
 
 /// The reason of a request that took too long.
@@ -18,30 +17,14 @@ pub(super) fn failure(error: &reqwest::Error, endpoint: String, request: String)
             false => Error::Cut { endpoint, request, reason: LATE.to_owned() },
         };
     }
-    if let Some((reason, help)) = tls_of(error).and_then(explain) {
+    if let Some((reason, help)) = tls_error(error).and_then(explain) {
         return Error::NoTls { endpoint, reason, help: help.to_owned() };
     }
-    let reason = root_cause(error);
+    let reason = innermost(error);
     match error.is_connect() {
         true => Error::Unreachable { endpoint, reason },
         false => Error::Cut { endpoint, request, reason },
     }
-}
-
-/// What the TLS library said, wherever it is in the chain.
-fn tls_of(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause = error.source();
-    while let Some(now) = cause {
-        if let Some(tls) = now.downcast_ref() {
-            return Some(tls);
-        }
-        // The source of an I/O error is what its inner error comes from, not that itself.
-        cause = match now.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => now.source(),
-        };
-    }
-    None
 }
 
 /// What is wrong with a BMC's TLS, and what to do.
@@ -70,12 +53,8 @@ fn explain(error: &rustls::Error) -> Option<(String, &'static str)> {
     })
 }
 
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = crate::plain(&cause.to_string());
+fn innermost(error: &reqwest::Error) -> String {
+    let text = crate::plain(&root_cause(error));
     // The library's text goes on with advice for programmers.
     if text.contains("close_notify") { "it broke the connection off".to_owned() } else { text }
 }

@@ -5,29 +5,16 @@
 //!   <Information>AvailableOptions, MinValue, ...</Information>   (for people: what it may be)
 //! </Setting></Menu></BiosCfg>
 //! ```
-//! Source: SUM User's Guide, "BIOS Settings XML File Format". Invariant: only the five entities of XML and character references are known; a document
-//! type, and whatever is deep or endless, is refused.
+//! Source: SUM User's Guide, "BIOS Settings XML File Format". Invariant: a document type, and whatever is deep or endless, is refused.
 
-use quick_xml::Reader;
-use quick_xml::XmlVersion;
-use quick_xml::escape::resolve_xml_entity;
-use quick_xml::events::{BytesStart, Event};
+use roxmltree::{Document, Node, ParsingOptions};
 
 use super::config::{Encoding, Kind, LONGEST_NAME, MOST, Named, Setting};
 
-/// Elements within elements.
+/// Menus within menus.
 const DEEPEST: usize = 48;
-/// Elements of a file.
-const MOST_ELEMENTS: usize = 500_000;
-
-/// An element with what is in it.
-#[derive(Default)]
-struct Element {
-    name: String,
-    attributes: Vec<(String, String)>,
-    children: Vec<Element>,
-    text: String,
-}
+/// Elements and texts of a file.
+const MOST_NODES: u32 = 1_000_000;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<(Encoding, Vec<Setting>), String> {
     let encoding = declared_encoding(bytes)?;
@@ -35,12 +22,18 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Encoding, Vec<Setting>), String> {
         Encoding::Latin1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
         Encoding::Utf8 => String::from_utf8(bytes.to_vec()).map_err(|_| "it is not UTF-8".to_owned())?,
     };
-    let root = document(&text)?;
-    if root.name != "BiosCfg" {
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MOST_NODES, ..ParsingOptions::default() };
+    let document = Document::parse_with_options(&text, options).map_err(|error| match error {
+        roxmltree::Error::DtdDetected => "a document type".to_owned(),
+        roxmltree::Error::NodesLimitReached => "it is too long".to_owned(),
+        other => format!("no XML that can be read: {other}"),
+    })?;
+    let root = document.root_element();
+    if !root.has_tag_name("BiosCfg") {
         return Err("its root is no BiosCfg".to_owned());
     }
     let mut settings = Vec::new();
-    for menu in root.children.iter().filter(|child| child.name == "Menu") {
+    for menu in all(root, "Menu") {
         collect(menu, &mut Vec::new(), &mut settings)?;
     }
     Ok((encoding, settings))
@@ -62,115 +55,47 @@ fn declared_encoding(bytes: &[u8]) -> Result<Encoding, String> {
     }
 }
 
-fn document(text: &str) -> Result<Element, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("no XML that can be read: {error}");
-    let mut reader = Reader::from_str(text);
-    let mut open: Vec<Element> = Vec::new();
-    let mut root = None;
-    let mut count = 0;
-    loop {
-        let done = match reader.read_event().map_err(|error| wrong(&error))? {
-            Event::Start(start) => {
-                count += 1;
-                if open.len() >= DEEPEST || count > MOST_ELEMENTS || root.is_some() {
-                    return Err("too deep, too long or more than one document".to_owned());
-                }
-                open.push(element(&start)?);
-                None
-            }
-            Event::Empty(start) => {
-                count += 1;
-                if count > MOST_ELEMENTS || root.is_some() {
-                    return Err("too long or more than one document".to_owned());
-                }
-                Some(element(&start)?)
-            }
-            Event::End(_) => open.pop(),
-            Event::Text(part) => {
-                add(&mut open, &part.xml10_content());
-                None
-            }
-            Event::CData(part) => {
-                add(&mut open, &part.xml10_content());
-                None
-            }
-            Event::GeneralRef(reference) => {
-                let letter = reference.resolve_char_ref().map_err(|error| wrong(&error))?;
-                match (letter, resolve_xml_entity(&reference)) {
-                    (Some(letter), _) => add(&mut open, letter.encode_utf8(&mut [0; 4])),
-                    (None, Some(known)) => add(&mut open, known),
-                    (None, None) => return Err("an entity that XML does not have".to_owned()),
-                }
-                None
-            }
-            Event::DocType(_) => return Err("a document type".to_owned()),
-            Event::Decl(_) | Event::Comment(_) | Event::PI(_) => None,
-            Event::Eof => break,
-        };
-        if let Some(done) = done {
-            match open.last_mut() {
-                Some(parent) => parent.children.push(done),
-                None => root = Some(done),
-            }
-        }
-    }
-    if !open.is_empty() {
-        return Err("it ends too early".to_owned());
-    }
-    root.ok_or_else(|| "no element".to_owned())
+fn all<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
+    node.children().filter(move |child| child.has_tag_name(name))
 }
 
-fn add(open: &mut [Element], text: &str) {
-    if let Some(element) = open.last_mut() {
-        element.text.push_str(text);
-    }
+fn child<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> Option<Node<'a, 'i>> {
+    all(node, name).next()
 }
 
-fn element(start: &BytesStart) -> Result<Element, String> {
-    let mut attributes = Vec::new();
-    for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| error.to_string())?;
-        let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|error| error.to_string())?;
-        attributes.push((attribute.key.as_ref().to_string(), value.into_owned()));
-    }
-    Ok(Element { name: start.name().as_ref().to_string(), attributes, ..Element::default() })
+/// What stands right in it: a text may be in pieces, with references and CDATA sections.
+fn text(node: Node<'_, '_>) -> String {
+    node.children().filter(Node::is_text).filter_map(|piece| piece.text()).collect()
 }
 
-impl Element {
-    fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+fn named(node: Node<'_, '_>) -> Result<Named, String> {
+    let name = node.attribute("name").ok_or_else(|| format!("a {} without name", node.tag_name().name()))?.to_owned();
+    if name.len() > LONGEST_NAME {
+        return Err(format!("a name of more than {LONGEST_NAME} bytes"));
     }
-
-    fn child(&self, name: &str) -> Option<&Element> {
-        self.children.iter().find(|child| child.name == name)
-    }
-
-    fn named(&self) -> Result<Named, String> {
-        let name = self.attribute("name").ok_or_else(|| format!("a {} without name", self.name))?.to_owned();
-        if name.len() > LONGEST_NAME {
-            return Err(format!("a name of more than {LONGEST_NAME} bytes"));
-        }
-        let order = match self.attribute("order") {
-            Some(order) => Some(order.parse().map_err(|_| format!("'{}' has no number as its order", name.trim()))?),
-            None => None,
-        };
-        Ok(Named { name, order })
-    }
+    let order = match node.attribute("order") {
+        Some(order) => Some(order.parse().map_err(|_| format!("'{}' has no number as its order", name.trim()))?),
+        None => None,
+    };
+    Ok(Named { name, order })
 }
 
-/// All settings of a menu and of those in it, in the file's order. `DEEPEST` bounds the recursion.
-fn collect(menu: &Element, menus: &mut Vec<Named>, settings: &mut Vec<Setting>) -> Result<(), String> {
-    menus.push(menu.named()?);
-    for child in &menu.children {
-        match child.name.as_str() {
-            "Menu" => collect(child, menus, settings)?,
+/// All settings of a menu and of those in it, in the file's order.
+fn collect(menu: Node<'_, '_>, menus: &mut Vec<Named>, settings: &mut Vec<Setting>) -> Result<(), String> {
+    if menus.len() >= DEEPEST {
+        return Err("too deep".to_owned());
+    }
+    menus.push(named(menu)?);
+    for part in menu.children() {
+        match part.tag_name().name() {
+            "Menu" => collect(part, menus, settings)?,
             "Setting" => {
                 if settings.len() >= MOST {
                     return Err(format!("more than {MOST} settings"));
                 }
                 // A kind that is not known is nothing that could be changed.
-                if let Some(kind) = kind(child)? {
-                    settings.push(Setting { menus: menus.clone(), name: child.named()?, kind });
+                if let Some(kind) = kind(part)? {
+                    settings.push(Setting { menus: menus.clone(), name: named(part)?, kind });
                 }
             }
             _ => {}
@@ -180,40 +105,37 @@ fn collect(menu: &Element, menus: &mut Vec<Named>, settings: &mut Vec<Setting>) 
     Ok(())
 }
 
-fn kind(setting: &Element) -> Result<Option<Kind>, String> {
-    let nothing = Element::default();
-    let about = setting.child("Information").unwrap_or(&nothing);
-    let text = |name: &str| about.child(name).map(|child| child.text.clone());
-    let number = |name: &str| about.child(name).and_then(|child| child.text.trim().parse::<u64>().ok());
+fn kind(setting: Node<'_, '_>) -> Result<Option<Kind>, String> {
+    let about = child(setting, "Information");
+    let told = |name: &'static str| about.and_then(|about| child(about, name)).map(text);
+    let number = |name: &'static str| told(name).and_then(|text| text.trim().parse::<u64>().ok());
     let value =
         |name: &str| setting.attribute(name).ok_or_else(|| format!("a setting without {name}")).map(str::to_owned);
     Ok(Some(match setting.attribute("type").unwrap_or_default() {
-        "Option" => {
-            let options = about.child("AvailableOptions").map(|all| all.children.as_slice()).unwrap_or_default();
-            let options = options.iter().filter(|child| child.name == "Option").map(|option| option.text.clone());
-            Kind::Choice {
-                selected: value("selectedOption")?,
-                options: options.collect(),
-                default: text("DefaultOption"),
-            }
-        }
+        "Option" => Kind::Choice {
+            selected: value("selectedOption")?,
+            options: about
+                .and_then(|about| child(about, "AvailableOptions"))
+                .map_or_else(Vec::new, |options| all(options, "Option").map(text).collect()),
+            default: told("DefaultOption"),
+        },
         "CheckBox" => {
             let status = value("checkedStatus")?;
             let is = [true, false].into_iter().find(|is| checked(*is).eq_ignore_ascii_case(&status));
-            Kind::CheckBox { checked: is.ok_or("a check box in no known state")?, default: text("DefaultStatus") }
+            Kind::CheckBox { checked: is.ok_or("a check box in no known state")?, default: told("DefaultStatus") }
         }
         "Numeric" => Kind::Number {
             value: value("numericValue")?.trim().parse().map_err(|_| "a number that is none")?,
             lower: number("MinValue"),
             upper: number("MaxValue"),
             step: number("StepSize"),
-            default: text("DefaultValue"),
+            default: told("DefaultValue"),
         },
         "String" => Kind::Text {
-            value: setting.child("StringValue").map(|child| child.text.clone()).unwrap_or_default(),
+            value: child(setting, "StringValue").map(text).unwrap_or_default(),
             shortest: number("MinSize"),
             longest: number("MaxSize"),
-            default: text("DefaultString"),
+            default: told("DefaultString"),
         },
         "Password" => Kind::Password,
         _ => return Ok(None),

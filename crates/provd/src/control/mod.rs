@@ -29,10 +29,10 @@ use std::time::Duration;
 use bmc::{Patience, Status, Verb};
 use jiff::Timestamp;
 use netboot::MacAddr;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::registry::{ArmError, CdError, Change, OperationChange};
+use crate::registry::{Actor, ArmError, CdError, Change, OperationChange};
 use crate::store::{Operation, OperationError, StoreError};
 use claim::Busy;
 use underway::Underway;
@@ -195,6 +195,26 @@ impl Control {
 }
 
 impl Operation {
+    /// One that begins now.
+    fn begun(node: (MacAddr, String), verb: Value, title: String, actor: &Actor, now: Timestamp) -> Self {
+        let (mac, hostname) = node;
+        Operation {
+            mac,
+            hostname,
+            verb,
+            title,
+            who: actor.who.clone(),
+            origin: actor.origin.clone(),
+            started: now,
+            ended: None,
+            step: String::new(),
+            summary: None,
+            outcome: None,
+            error: None,
+            attempt: None,
+        }
+    }
+
     /// "running", "done" or "failed".
     pub fn state(&self) -> &'static str {
         match (self.ended, &self.error) {
@@ -271,21 +291,9 @@ mod tests {
         });
         assert!(error.text.len() <= LONGEST && error.text.ends_with('…'), "{}", error.text.len());
         assert_eq!(cut("ä".repeat(LONGEST / 2)).len(), LONGEST);
-        let mut operation = Operation {
-            mac: MacAddr::from_bytes([2, 0, 0, 0, 0, 1]),
-            hostname: "node1".to_owned(),
-            verb: json!({"verb": "boot-once", "target": "pxe"}),
-            title: String::new(),
-            who: String::new(),
-            origin: String::new(),
-            started: Timestamp::UNIX_EPOCH,
-            ended: None,
-            step: String::new(),
-            summary: None,
-            outcome: None,
-            error: None,
-            attempt: None,
-        };
+        let node = (MacAddr::from_bytes([2, 0, 0, 0, 0, 1]), "node1".to_owned());
+        let verb = json!({"verb": "boot-once", "target": "pxe"});
+        let mut operation = Operation::begun(node, verb, String::new(), &Actor::daemon(), Timestamp::UNIX_EPOCH);
         let notes = |count: usize| BootOverride { notes: vec![long.clone(); count], ..BootOverride::default() };
         operation.finish(Ok(Outcome::BootOnce(notes(3))), Timestamp::UNIX_EPOCH);
         operation.leave_out_what_is_too_long();

@@ -24,21 +24,8 @@ pub async fn read(app: &Shared, node: &Node, verb: Verb, actor: &Actor) -> Resul
     let hostname = node.hostname.to_string();
     let bmc = node.bmc.clone().ok_or_else(|| ControlError::NoBmc(hostname.clone()))?;
     let claim = Claim::read(app, node.mac, &hostname)?;
-    let mut operation = Operation {
-        mac: node.mac,
-        hostname,
-        verb: super::Job::Verb(verb.clone()).json(),
-        title: verb.title(),
-        who: actor.who.clone(),
-        origin: actor.origin.clone(),
-        started: Timestamp::now(),
-        ended: None,
-        step: String::new(),
-        summary: None,
-        outcome: None,
-        error: None,
-        attempt: None,
-    };
+    let job = super::Job::Verb(verb.clone()).json();
+    let mut operation = Operation::begun((node.mac, hostname), job, verb.title(), actor, Timestamp::now());
     let (app, node, actor) = (Arc::clone(app), node.clone(), actor.clone());
     // A client that hangs up does not leave a session open in the BMC.
     let work = tokio::spawn(async move {

@@ -107,21 +107,9 @@ mod tests {
     #[test]
     fn what_was_switched_off_to_be_switched_on_may_be_off() {
         let of = |verb: serde_json::Value, step: &str| {
-            was_switched_off(&Operation {
-                mac: netboot::MacAddr::from_bytes([2, 0, 0, 0, 0, 1]),
-                hostname: "node1".to_owned(),
-                verb,
-                title: String::new(),
-                who: String::new(),
-                origin: String::new(),
-                started: Timestamp::UNIX_EPOCH,
-                ended: None,
-                step: step.to_owned(),
-                summary: None,
-                outcome: None,
-                error: None,
-                attempt: None,
-            })
+            let node = (netboot::MacAddr::from_bytes([2, 0, 0, 0, 0, 1]), "node1".to_owned());
+            let operation = Operation::begun(node, verb, String::new(), &Actor::daemon(), Timestamp::UNIX_EPOCH);
+            was_switched_off(&Operation { step: step.to_owned(), ..operation })
         };
         let power = |action: &str| json!({"verb": "power", "action": action, "manner": "forced"});
         assert!(of(power("cycle"), "reset: ForceOff"));

@@ -35,21 +35,7 @@ pub fn start(app: &Shared, node: &Node, asked: Asked, actor: &Actor) -> Result<S
     }
     judge(app, node, &asked)?;
     let now = Timestamp::now();
-    let operation = Operation {
-        mac: node.mac,
-        hostname,
-        verb: asked.job.json(),
-        title,
-        who: actor.who.clone(),
-        origin: actor.origin.clone(),
-        started: now,
-        ended: None,
-        step: String::new(),
-        summary: None,
-        outcome: None,
-        error: None,
-        attempt: None,
-    };
+    let operation = Operation::begun((node.mac, hostname), asked.job.json(), title, actor, now);
     let id = app.registry.note(node.mac, actor, now, |transaction| {
         let id = operation.begin(transaction)?;
         let asked_for = if asked.force { "asked for, whatever goes on" } else { "asked for" };

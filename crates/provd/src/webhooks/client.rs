@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bmc::root_cause;
 use hickory_resolver::TokioResolver;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
@@ -85,14 +86,6 @@ impl Poster {
 
 fn signature(key: &hmac::Key, body: &str) -> String {
     format!("sha256={}", hex::encode(hmac::sign(key, body.as_bytes())))
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// Reads the system's settings at the first use.
