@@ -101,13 +101,29 @@ fn image(profile: &Profile, name: &str) -> Result<Vec<u8>, Failure> {
     netboot::cidata(&files, TIME).map_err(|reason| Failure::Image { node: node_name(), reason })
 }
 
-/// Aside first: who reads the path sees the former image, or the whole new one.
+/// Aside first: who reads the path sees the former image, or the whole new one. What is no file (a drive with a stick in it, a pipe) is written
+/// itself. The answers may have the hash of a password, so the file is its owner's.
 fn write(path: &Path, image: &[u8]) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => {
+            let mut there = std::fs::OpenOptions::new().write(true).open(path)?;
+            there.write_all(image)?;
+            return match there.sync_all() {
+                // A pipe or a terminal has nothing to sync.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => Ok(()),
+                other => other,
+            };
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // A link stays one: its target is replaced.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Says so without the name of the file aside.
     std::fs::metadata(directory)?;
     let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .tempfile_in(directory)?;
     file.write_all(image)?;
     file.as_file().sync_all()?;
