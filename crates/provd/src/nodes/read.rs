@@ -82,6 +82,7 @@ fn webhook(body: &[u8]) -> Result<Progress, &'static str> {
     if event.name.trim().is_empty() {
         return Err("the event has no name");
     }
+    let command = tells_a_command(&event);
     let (kind, result) = match (event.event_type, event.result) {
         (EventType::Start, None) => (Phase::Start, None),
         (EventType::Start, Some(_)) => return Err("an event that starts has no result"),
@@ -93,7 +94,7 @@ fn webhook(body: &[u8]) -> Result<Progress, &'static str> {
         EventResult::Fail => "FAIL".to_owned(),
     });
     let at = event.timestamp.map(time).transpose()?;
-    let text = if tells_a_command(&event) { String::new() } else { event.description };
+    let text = if command { String::new() } else { event.description };
     Ok(Progress { kind, name: event.name, text, at, result })
 }
 
@@ -269,10 +270,10 @@ mod tests {
         for bad in ["", "\n", "  \nx"] {
             assert!(read(ReportKind::Step, bad).is_err(), "{bad:?}");
         }
-        assert!(report(ReportKind::Step, b"\xff").is_err());
+        assert!(report(ReportKind::Step, b"\xff".to_vec(), TOKEN).is_err());
         assert_eq!(read(ReportKind::Installed, "\r\n"), Ok(Report::Installed));
         assert!(read(ReportKind::Installed, "x").is_err());
-        let failed = |text: &[u8]| match report(ReportKind::Failed, text) {
+        let failed = |text: &[u8]| match report(ReportKind::Failed, text.to_vec(), TOKEN) {
             Ok(Report::Failed { reason, log }) => (reason, log),
             other => panic!("{other:?}"),
         };
