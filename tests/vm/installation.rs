@@ -92,14 +92,20 @@ fn build(netboot: &Path) -> Appliance {
     Appliance { directory: project.out(), manifest, key }
 }
 
-/// A disk that somebody needs: something is written at both of its ends.
+/// A disk that somebody needs: something is written in both of its partitions. The first one is for GRUB on a machine with a
+/// BIOS, which makes partman ask what it asks where firmware was switched to UEFI.
 fn precious(path: &Path) -> Digest {
     let mut file = fs::File::create(path).unwrap();
-    let text = b"somebody needs this\n".repeat(50_000);
-    file.write_all(&text).unwrap();
     file.set_len(1 << 30).unwrap();
-    file.seek(SeekFrom::End(-(text.len() as i64))).unwrap();
-    file.write_all(&text).unwrap();
+    let mut command = Command::new("sgdisk");
+    command.args(["--new=1:2048:4095", "--typecode=1:ef02", "--new=2:4096:0", "--typecode=2:8300"]).arg(path);
+    let output = command.output().expect("sgdisk cannot be run: install gdisk");
+    assert!(output.status.success(), "{output:?}");
+    let text = b"somebody needs this\n".repeat(50_000);
+    for at in [2048 * 512, (1 << 30) - (4 << 20)] {
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(&text).unwrap();
+    }
     Digest::of(&fs::read(path).unwrap())
 }
 
@@ -197,7 +203,7 @@ fn hand_a_real_debian_installer_installs_an_armed_node() {
     node.wait_until("the reporter to remove itself", BOOT, |_| {
         on_node(&lab, &appliance.key, "test ! -e /var/lib/provbuild/report-url").is_ok()
     });
-    assert_eq!(node_says("sudo find /var/lib/provbuild /etc/systemd/system -name '*provbuild*'"), "");
+    assert_eq!(node_says("sudo find /var/lib /etc/systemd/system -name '*provbuild*'"), "");
     assert_eq!(node_says("systemctl --failed --plain --no-legend"), "");
     drop(node);
     assert!(Digest::of(&fs::read(&other).unwrap()) == before, "the disk that was not chosen has changed");
