@@ -211,6 +211,14 @@ fn armed(build: &Build<'_>) -> Vec<(String, String)> {
     build.armed.iter().map(|name| (name.clone(), mac(name).unwrap_or_default())).collect()
 }
 
+fn armed_line(boot: &Path, node: &str, mac: &str) -> String {
+    let boot = boot.display();
+    format!(
+        "warning: {boot}/ installs {node} ({mac}) and erases its disk for as long as it is served; \
+         build without --arm to disarm\n"
+    )
+}
+
 fn print_built(built: &Built, armed: &[(String, String)], json: bool) -> Result<(), Failure> {
     let artifacts = built.manifest.artifacts.iter().filter(|artifact| artifact.kind != "boot");
     let boot = built.directory.join("boot");
@@ -218,11 +226,7 @@ fn print_built(built: &Built, armed: &[(String, String)], json: bool) -> Result<
         tell("nothing changed\n");
     }
     for (node, mac) in armed {
-        tell(&format!(
-            "warning: {}/ installs {node} ({mac}) and erases its disk for as long as it is served; \
-             build without --arm to disarm\n",
-            boot.display()
-        ));
+        tell(&armed_line(&boot, node, mac));
     }
     if json {
         let files: Vec<_> =
@@ -310,4 +314,18 @@ pub(super) fn user_directory(variable: &str, below_home: &str) -> Option<PathBuf
 /// The file with age identities: the one that was named, or the user's own.
 pub(super) fn age_identities(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| Some(user_directory("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_armed_is_told() {
+        assert_eq!(
+            armed_line(Path::new("out/lab/boot"), "node1", "52:54:00:aa:00:01"),
+            "warning: out/lab/boot/ installs node1 (52:54:00:aa:00:01) and erases its disk for as long as it is served; \
+             build without --arm to disarm\n"
+        );
+    }
 }
