@@ -537,7 +537,7 @@ dhcp.range = "10.10.1.100-10.10.1.199"
     fn a_byte_order_mark_means_nothing() {
         let list = r#"[{"hostname": "a", "mac": "52:54:00:00:00:01", "ip": "10.10.1.21"}]"#;
         assert_eq!(imported(&format!("\u{feff}{list}")).nodes, imported(list).nodes);
-        assert_eq!(faults(&format!("\u{feff}[7]")).findings().next().unwrap().column, Some(2));
+        assert_eq!(faults("\u{feff}[7]").findings().next().unwrap().column, Some(2));
     }
 
     #[test]
