@@ -9,6 +9,9 @@
 //!               └─── overlay ─────────────┘
 //! ```
 
+// They panic where the reader has gone away, in the middle of whatever is under way: `cli::output` does not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod build;
 pub mod cli;
 pub mod deploy;

@@ -54,6 +54,8 @@ fn every_seeded_fault_is_reported_at_its_line_in_one_run() {
     let output = provbuild(&folder, &["check", "profile.toml", "--json"]);
     assert_eq!(output.status.code(), Some(3));
     let mut objects = lines(&output.stdout);
+    let error = objects.pop().unwrap();
+    assert_eq!((&error["event"], &error["code"]), (&"error".into(), &3.into()));
     let sum = objects.pop().unwrap();
     let warnings: Vec<Json> = objects.extract_if(.., |object| object["event"] == "warning").collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");

@@ -52,7 +52,7 @@ fn errors_and_warnings_have_their_exit_codes() {
     let (code, out, err) = texts(&lint(&["--json", "-"], &broken));
     assert_eq!((code, err.as_str()), (Some(3), ""));
     let objects: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(objects.iter().any(|object| object["severity"] == "error" && object["file"] == "standard input"), "{out}");
+    assert!(objects.iter().any(|object| object["event"] == "fault" && object["path"] == "standard input"), "{out}");
 }
 
 #[test]

@@ -430,5 +430,6 @@ fn the_command_says_what_is_wrong() {
     help: let it boot from the network; or start Debian's CD with `auto url=...` on its kernel line, and the node's preseed.cfg of the boot tree (out/NAME/boot/http/seed/NODE/) at that URL
     ["node1", "--output", "none/x.iso"]: 9
     error: cannot write none/x.iso: No such file or directory (os error 2)
+    help: its directory does not exist: make it, or choose another path
     "#);
 }

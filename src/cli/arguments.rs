@@ -13,7 +13,7 @@ pub(super) const GLOBAL: &str = "Global options";
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
-    /// Machine-readable output: one JSON object per line on stdout.
+    /// For programs: stdout has JSON objects and nothing else, one a line (docs/errors.md).
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(super) json: bool,
     /// When to use colours.
@@ -41,7 +41,7 @@ pub(super) enum Command {
     Import {
         /// The inventory: a list of nodes, or an object with `nodes` and `ssh_keys`.
         file: PathBuf,
-        /// Write to this file, which must not exist yet [default: stdout].
+        /// Write to this file, which must not exist yet: unlike `> FILE` it cannot empty the one you have [default: stdout].
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },

@@ -2,58 +2,49 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::commands::{Failure, print};
-use crate::build::BuildError;
-use crate::profile::{self, Finding, Loaded};
+use super::exit::Exit;
+use super::failure::{Failure, named_file, objects};
+use super::output::{counted, finding, object, tell};
+use crate::profile::{self, Loaded};
 
-/// People read stderr. With `json` stdout has one object per fault, warning and note, and one at the end that sums up.
+/// People read stderr. With `json` stdout has one object per fault, warning and note, and one that sums up.
 pub(super) fn check(path: &Path, json: bool, color: bool) -> Result<(), Failure> {
+    named_file(path)?;
     let loaded = match profile::load(path) {
         Ok(loaded) => loaded,
         Err(faults) => {
+            tell(&faults.render(color));
             if json {
-                let mut lines: String = faults.findings().map(|finding| line("fault", &finding)).collect();
-                lines.extend(faults.warnings().map(|finding| line("warning", &finding)));
+                objects(&faults).iter().try_for_each(object)?;
                 let warnings = faults.warnings().count();
-                let sum = json!({ "event": "checked", "faults": faults.count(), "warnings": warnings });
-                lines.push_str(&format!("{sum}\n"));
-                print(&lines)?;
+                object(&json!({ "event": "checked", "faults": faults.count(), "warnings": warnings }))?;
             }
-            return Err(Failure::Build(BuildError::Profile(faults)));
+            return Err(Failure::Reported { exit: Exit::Profile, message: counted(faults.count(), "fault") });
         }
     };
-    eprint!("{}{}", loaded.warnings.render(color), loaded.notes.render(color));
+    tell(&(loaded.warnings.render(color) + &loaded.notes.render(color)));
     match json {
-        true => print(&sound(&loaded)),
+        true => sound(&loaded).iter().try_for_each(object),
         false => {
-            eprintln!("{}: no faults ({} nodes)", path.display(), loaded.profile.inventory.nodes.len());
+            let nodes = counted(loaded.profile.inventory.nodes.len(), "node");
+            tell(&format!("{}: no faults ({nodes})\n", path.display()));
             Ok(())
         }
     }
 }
 
-fn sound(loaded: &Loaded) -> String {
-    let mut lines: String = loaded.warnings.findings().map(|finding| line("warning", &finding)).collect();
-    lines.extend(loaded.notes.findings().map(|finding| line("note", &finding)));
-    let sum = json!({
+fn sound(loaded: &Loaded) -> Vec<Value> {
+    let mut all: Vec<Value> = loaded.warnings.findings().map(|warning| finding("warning", &warning)).collect();
+    all.extend(loaded.notes.findings().map(|note| finding("note", &note)));
+    all.push(json!({
         "event": "checked",
         "faults": 0,
         "warnings": loaded.warnings.count(),
         "profile": loaded.profile.name,
         "nodes": loaded.profile.inventory.nodes.len(),
         "digest": loaded.digest,
-    });
-    lines + &format!("{sum}\n")
-}
-
-fn line(event: &str, finding: &Finding<'_>) -> String {
-    let Finding { path, line, column, message, help } = finding;
-    // A path that is no UTF-8 is shown as people see it.
-    let path = path.map(|path| path.display().to_string());
-    let object = json!({
-        "event": event, "path": path, "line": line, "column": column, "message": message, "help": help,
-    });
-    format!("{object}\n")
+    }));
+    all
 }

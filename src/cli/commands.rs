@@ -2,53 +2,41 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
+use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Color, Command, Lint, Out, Place};
 use super::exit::Exit;
+use super::failure::{self, Failure, named_file};
+use super::output::{counted, object, print, tell};
 use super::{check, cidata, deploy, import, lint, node, progress, vm};
-use crate::build::{self, Build, BuildError, Built};
-use crate::deploy::DeployError;
-use crate::deploy::qemu::RunError;
+use crate::build::{self, Build, BuildError, Built, LockOutcome};
 use crate::fetch::{HostApt, Network, Store};
 use crate::profile;
-use crate::vocab::{Epoch, Progress, Remedy};
+use crate::vocab::{Epoch, Progress};
 
 /// Bytes that a tree may take while it is made; less on a machine with less memory.
 const TREE_LIMIT: u64 = 8 << 30;
 
-/// What ends a command early; printed by [`run`].
-pub(super) enum Failure {
-    Build(BuildError),
-    Run(RunError),
-    Cidata(cidata::Failure),
-    Deploy(DeployError),
-    /// Something of the process's own surroundings: what, and why.
-    Surroundings(String, io::Error),
-    /// Already printed.
-    Reported(Exit),
-}
-
-impl From<BuildError> for Failure {
-    fn from(error: BuildError) -> Self {
-        Failure::Build(error)
-    }
-}
-
-impl From<RunError> for Failure {
-    fn from(error: RunError) -> Self {
-        Failure::Run(error)
-    }
-}
-
 /// Parses the process's arguments, does what they say, and gives the exit code.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        // What was given is no arguments yet; `--help` and `--version` are no failure.
+        if error.use_stderr() && env::args_os().any(|argument| argument == "--json") {
+            let message = error.to_string();
+            // Below the first paragraph is how it is used.
+            let words: Vec<&str> = message.split("\n\n").next().unwrap_or_default().split_whitespace().collect();
+            let message = words.join(" ");
+            let message = message.strip_prefix("error: ").unwrap_or(&message);
+            let _ = object(&failure::last(Exit::Arguments, message, Some("see --help")));
+        }
+        error.exit()
+    });
     let color = match arguments.color {
         Color::Auto => io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none(),
         Color::Always => true,
@@ -56,7 +44,7 @@ pub fn run() -> ExitCode {
     };
     let exit = match execute(&arguments, color) {
         Ok(()) => Exit::Done,
-        Err(failure) => report(&failure, color),
+        Err(failure) => failure::report(&failure, arguments.json, color),
     };
     ExitCode::from(exit as u8)
 }
@@ -66,53 +54,46 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
     let progress = progress.as_ref();
     let json = arguments.json;
     match &arguments.command {
-        Command::Init { name } => init(name),
-        Command::Check { profile } => check::check(profile, arguments.json, color),
-        Command::Import { file, output } => import::import(file, output.as_deref(), color),
-        Command::Lock { profile, place } => {
-            let outcome = build_of(profile, place, None, progress)?.lock()?;
-            eprintln!("{}: {} packages", outcome.path.display(), outcome.packages);
-            if let Some(diff) = outcome.diff {
-                print(&diff.to_string())?;
-            }
-            Ok(())
-        }
+        Command::Init { name } => init(name, json),
+        Command::Check { profile } => check::check(profile, json, color),
+        Command::Import { file, output } => import::import(file, output.as_deref(), json, color),
+        Command::Lock { profile, place } => print_locked(&build_of(profile, place, None, progress)?.lock()?, json),
         Command::Plan { profile, place, out } => {
-            let plan = build_of(profile, place, Some(out), progress)?.plan()?;
-            let line = |stage: &build::StagePlan| {
-                let verdict = if stage.cached { "cached" } else { "run" };
-                format!("{:<8} {verdict:<7} {}\n", stage.stage.to_string(), stage.why)
-            };
-            print(&plan.stages.iter().map(line).collect::<String>())
+            print_plan(&build_of(profile, place, Some(out), progress)?.plan()?.stages, json)
         }
         Command::Build { profile, place, out, arm } => {
             let mut build = build_of(profile, place, Some(out), progress)?;
             build.armed.extend(arm.iter().cloned());
             let built = build.run()?;
-            print_built(&built, arguments.json)
+            print_built(&built, &armed(&build), json)
         }
         Command::Run { profile, place, out, machine } => {
+            vm::fits(machine, json)?;
             let built = build_of(profile, place, Some(out), progress)?.run()?;
-            vm::run(profile, &built.directory, machine)
+            vm::run(profile, &built.directory, machine, json)
         }
         Command::Deploy(arguments) => deploy::deploy(arguments, json, progress),
         Command::Generations(arguments) => deploy::generations(arguments, json, progress),
         Command::Destroy(arguments) => deploy::destroy(arguments, json, progress),
-        Command::Cidata { profile, node, output } => {
-            let path = cidata::cidata(profile, node, output.as_deref()).map_err(Failure::Cidata)?;
-            path.map_or(Ok(()), |path| print(&format!("{}\n", path.display())))
-        }
+        Command::Cidata { profile, node, output } => print_seed(profile, node, output.as_deref(), json, color),
         Command::Lint { what: Lint::UserData { file, release, lenient } } => {
-            lint::user_data(file, *release, *lenient, arguments.json, color)
+            lint::user_data(file, *release, *lenient, json, color)
         }
-        Command::Node(node) => node::node(node, arguments.json, color),
-        Command::Options => {
-            let options = profile::options();
-            print(&if arguments.json { options.to_json() } else { options.to_string() })
+        Command::Node(node) => node::node(node, json, color),
+        Command::Options if json => {
+            let options: Vec<Value> = serde_json::from_str(&profile::options().to_json()).map_err(unwritable)?;
+            options.into_iter().try_for_each(|option| {
+                let mut line = json!({ "event": "option" });
+                if let (Value::Object(line), Value::Object(option)) = (&mut line, option) {
+                    line.extend(option);
+                }
+                object(&line)
+            })
         }
+        Command::Options => print(&profile::options().to_string()),
+        Command::Schema if json => object(&json!({ "event": "schema", "schema": profile::schema() })),
         Command::Schema => {
-            let text = serde_json::to_string_pretty(&profile::schema())
-                .map_err(|error| Failure::Surroundings("write the schema".into(), error.into()))?;
+            let text = serde_json::to_string_pretty(&profile::schema()).map_err(unwritable)?;
             print(&format!("{text}\n"))
         }
         Command::Gc { profiles, place } => {
@@ -121,53 +102,150 @@ fn execute(arguments: &Arguments, color: bool) -> Result<(), Failure> {
                 kept.extend(build_of(profile, place, None, progress)?.needs()?);
             }
             let store = Store::open(&store_path(place.store.as_deref())?).map_err(BuildError::from)?;
-            match store.gc(&|digest| kept.contains(digest)).map_err(BuildError::from)? {
-                Some(bytes) => eprintln!("freed {} MiB of downloads", bytes >> 20),
-                None => eprintln!("another provbuild uses the store: nothing removed"),
+            let freed = store.gc(&|digest| kept.contains(digest)).map_err(BuildError::from)?;
+            match freed {
+                Some(bytes) => tell(&format!("freed {} MiB of downloads\n", bytes >> 20)),
+                None => tell("another provbuild uses the store: nothing removed\n"),
             }
-            Ok(())
+            if json { object(&json!({ "event": "collected", "freed": freed })) } else { Ok(()) }
         }
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "provbuild", &mut io::stdout());
-            Ok(())
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "provbuild", &mut script);
+            let script = String::from_utf8_lossy(&script);
+            match json {
+                true => object(&json!({ "event": "completions", "shell": shell.to_string(), "script": script })),
+                false => print(&script),
+            }
         }
     }
 }
 
-fn init(name: &str) -> Result<(), Failure> {
-    let directory = Path::new(name);
-    let (profile, nodes) = profile::init(name).map_err(BuildError::Profile)?;
-    let write = || {
-        std::fs::create_dir(directory)?;
-        std::fs::write(directory.join("profile.toml"), profile)?;
-        std::fs::write(directory.join("nodes.toml"), nodes)
-    };
-    write().map_err(|error| Failure::Surroundings(format!("make {}", directory.display()), error))?;
-    eprintln!("wrote {0}/profile.toml and {0}/nodes.toml; next: provbuild check {0}/profile.toml", directory.display());
-    Ok(())
+fn unwritable(error: serde_json::Error) -> Failure {
+    Failure::Surroundings("put it in JSON".into(), error.into())
 }
 
-fn print_built(built: &Built, json: bool) -> Result<(), Failure> {
-    let artifacts = built.manifest.artifacts.iter().filter(|artifact| artifact.kind != "boot");
+fn init(name: &str, json: bool) -> Result<(), Failure> {
+    let directory = Path::new(name);
+    let (profile, nodes) = profile::init(name).map_err(BuildError::Profile)?;
+    let files = [("profile.toml", profile), ("nodes.toml", nodes)].map(|(file, text)| (directory.join(file), text));
+    let write = || {
+        std::fs::create_dir(directory)?;
+        files.iter().try_for_each(|(path, text)| std::fs::write(path, text))
+    };
+    write().map_err(|error| Failure::Surroundings(format!("make {}", directory.display()), error))?;
+    tell(&format!(
+        "wrote {0}/profile.toml and {0}/nodes.toml; next: provbuild check {0}/profile.toml\n",
+        directory.display()
+    ));
+    if json { written(files.iter().map(|(path, _)| path.as_path())) } else { Ok(()) }
+}
+
+fn written<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), Failure> {
+    let files: Vec<String> = paths.map(|path| path.display().to_string()).collect();
+    object(&json!({ "event": "written", "files": files }))
+}
+
+fn print_locked(outcome: &LockOutcome, json: bool) -> Result<(), Failure> {
+    tell(&format!("{}: {}\n", outcome.path.display(), counted(outcome.packages, "package")));
+    if !json {
+        return outcome.diff.as_ref().map_or(Ok(()), |diff| print(&diff.to_string()));
+    }
+    let one = |(name, version): &(String, String)| json!({ "name": name, "version": version });
+    let diff = outcome.diff.as_ref().map(|diff| {
+        let changed = diff.changed.iter().map(|(name, from, to)| json!({ "name": name, "from": from, "to": to }));
+        json!({
+            "added": diff.added.iter().map(one).collect::<Vec<_>>(),
+            "removed": diff.removed.iter().map(one).collect::<Vec<_>>(),
+            "changed": changed.collect::<Vec<_>>(),
+        })
+    });
+    let file = outcome.path.display().to_string();
+    object(&json!({ "event": "locked", "file": file, "packages": outcome.packages, "changes": diff }))
+}
+
+fn print_plan(stages: &[build::StagePlan], json: bool) -> Result<(), Failure> {
     if json {
-        let files: Vec<_> = artifacts.map(|artifact| built.directory.join(&artifact.file)).collect();
-        let line = serde_json::json!({
+        let stage =
+            |stage: &build::StagePlan| json!({ "stage": stage.stage, "cached": stage.cached, "why": stage.why });
+        return object(&json!({ "event": "plan", "stages": stages.iter().map(stage).collect::<Vec<_>>() }));
+    }
+    let line = |stage: &build::StagePlan| {
+        let verdict = if stage.cached { "cached" } else { "run" };
+        format!("{:<8} {verdict:<7} {}\n", stage.stage.to_string(), stage.why)
+    };
+    print(&stages.iter().map(line).collect::<String>())
+}
+
+fn print_seed(profile: &Path, node: &str, output: Option<&Path>, json: bool, color: bool) -> Result<(), Failure> {
+    if json && output == Some(Path::new("-")) {
+        let message = "--json has no place on stdout, which is the image";
+        return Err(Failure::plain(Exit::Arguments, message, "leave --json out, or name a file with --output"));
+    }
+    let seed = cidata::cidata(profile, node, output)?;
+    if let Some(installer) = &seed.locked {
+        // `check` says it of installers with a medium only; whoever makes a seed starts the machine from one.
+        failure::warn(
+            &format!("nobody can log in to what '{installer}' installs: no key, no password"),
+            "add `account.ssh-keys` to it, or a user of the appliance with keys: nodes take them over",
+            json,
+            color,
+        )?;
+    }
+    match &seed.path {
+        Some(path) if json => written([path.as_path()].into_iter()),
+        Some(path) => print(&format!("{}\n", path.display())),
+        None => Ok(()),
+    }
+}
+
+/// Host name and MAC address of each node that the boot tree of a finished build installs.
+fn armed(build: &Build<'_>) -> Vec<(String, String)> {
+    if build.armed.is_empty() {
+        return Vec::new();
+    }
+    // It was sound a moment ago. Were it not now, the names say as much as matters.
+    let nodes = profile::load(&build.profile).map(|loaded| loaded.profile.inventory.nodes).unwrap_or_default();
+    let mac = |name: &String| nodes.iter().find(|node| node.hostname.as_str() == name).map(|node| node.mac.to_string());
+    build.armed.iter().map(|name| (name.clone(), mac(name).unwrap_or_default())).collect()
+}
+
+fn armed_line(boot: &Path, node: &str, mac: &str) -> String {
+    let boot = boot.display();
+    format!(
+        "warning: {boot}/ installs {node} ({mac}) and erases its disk for as long as it is served; \
+         build without --arm to disarm\n"
+    )
+}
+
+fn print_built(built: &Built, armed: &[(String, String)], json: bool) -> Result<(), Failure> {
+    let artifacts = built.manifest.artifacts.iter().filter(|artifact| artifact.kind != "boot");
+    let boot = built.directory.join("boot");
+    if built.unchanged && !json {
+        tell("nothing changed\n");
+    }
+    for (node, mac) in armed {
+        tell(&armed_line(&boot, node, mac));
+    }
+    if json {
+        let files: Vec<_> =
+            artifacts.map(|artifact| built.directory.join(&artifact.file).display().to_string()).collect();
+        let armed: Vec<Value> = armed.iter().map(|(node, mac)| json!({ "node": node, "mac": mac })).collect();
+        return object(&json!({
             "event": "built",
-            "directory": built.directory,
+            "directory": built.directory.display().to_string(),
             "unchanged": built.unchanged,
             "artifacts": files,
             "stages": built.manifest.stages,
-        });
-        return print(&format!("{line}\n"));
-    }
-    if built.unchanged {
-        eprintln!("nothing changed");
+            "armed": armed,
+        }));
     }
     let mut text = String::new();
     for artifact in artifacts {
         text.push_str(&format!("{}\n", built.directory.join(&artifact.file).display()));
     }
-    text.push_str(&format!("{}/\n", built.directory.join("boot").display()));
+    text.push_str(&format!("{}/\n", boot.display()));
     print(&text)
 }
 
@@ -181,6 +259,7 @@ pub(super) fn build_of<'a>(
         let what = what.to_owned();
         move |error| Failure::Surroundings(what, error)
     };
+    named_file(profile)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
     let program = env::current_exe().map_err(surroundings("find provbuild's own file"))?;
     Ok(Build {
@@ -237,36 +316,16 @@ pub(super) fn age_identities(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| Some(user_directory("XDG_CONFIG_HOME", ".config")?.join("provbuild/age.txt")))
 }
 
-/// Writes data to stdout. A reader that went away is not an error.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Surroundings("write to stdout".into(), error))
-        }
-        _ => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_armed_is_told() {
+        assert_eq!(
+            armed_line(Path::new("out/lab/boot"), "node1", "52:54:00:aa:00:01"),
+            "warning: out/lab/boot/ installs node1 (52:54:00:aa:00:01) and erases its disk for as long as it is served; \
+             build without --arm to disarm\n"
+        );
     }
-}
-
-/// Writes to stderr. Whoever read there may have gone away (a pipe, a terminal): `eprint!` would panic, and work may be under way.
-pub(super) fn tell(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
-}
-
-fn report(failure: &Failure, color: bool) -> Exit {
-    let (message, help, exit) = match failure {
-        Failure::Build(BuildError::Profile(faults)) | Failure::Cidata(cidata::Failure::Profile(faults)) => {
-            tell(&faults.render(color));
-            return Exit::Profile;
-        }
-        Failure::Build(error) => (error.to_string(), error.help(), Exit::from(error)),
-        Failure::Run(error) => (error.to_string(), error.help(), Exit::from(error)),
-        Failure::Cidata(error) => (error.to_string(), error.help(), error.exit()),
-        Failure::Deploy(error) => (error.to_string(), error.help(), Exit::from(error.kind)),
-        Failure::Reported(exit) => return *exit,
-        Failure::Surroundings(what, error) => (format!("cannot {what}: {error}"), None, Exit::Io),
-    };
-    let (red, cyan, reset) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-    let help = help.map(|help| format!("{cyan}help{reset}: {help}\n")).unwrap_or_default();
-    tell(&format!("{red}error{reset}: {message}\n{help}"));
-    exit
 }

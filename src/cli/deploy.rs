@@ -11,8 +11,10 @@ use netboot::SecretRef;
 use serde_json::json;
 
 use super::arguments::{GLOBAL, Out, Place};
-use super::commands::{self, Failure, print, tell};
+use super::commands;
 use super::exit::Exit;
+use super::failure::{Failure, named_file};
+use super::output::{object, print, tell};
 use crate::build::{Build, BuildError};
 use crate::deploy::seed::{self, SecretFault};
 use crate::deploy::vsphere::Vsphere;
@@ -131,6 +133,7 @@ impl Setup {
     fn read(path: &Path, options: &Options) -> Result<Self, Failure> {
         // Passwords are in its memory: no core dump has them. Where it is refused, so are they as a rule.
         let _ = nix::sys::prctl::set_dumpable(false);
+        named_file(path)?;
         let loaded = profile::load(path).map_err(|faults| Failure::Build(BuildError::Profile(faults)))?;
         let mut profile = loaded.profile;
         let absolute = |reference: &mut SecretRef| {
@@ -375,7 +378,7 @@ fn print_plan(plan: &Plan, before: &[String], title: &str, json: bool) -> Result
             "changes": plan.changes() || !before.is_empty(),
             "steps": steps.collect::<Vec<_>>(),
         });
-        return print(&format!("{line}\n"));
+        return object(&line);
     }
     let steps: String = steps.zip(1..).map(|(step, number)| format!("{number:>3}. {step}\n")).collect();
     print(&format!("{title}\n{steps}"))
@@ -385,7 +388,7 @@ fn print_outcome(outcome: &Outcome, json: bool) -> Result<(), Failure> {
     let Outcome { generation, address, unchanged } = outcome;
     if json {
         let line = json!({ "event": "deployed", "generation": generation, "address": address, "unchanged": unchanged });
-        return print(&format!("{line}\n"));
+        return object(&line);
     }
     if *unchanged {
         tell("nothing changed\n");
@@ -409,7 +412,7 @@ pub(super) fn generations(arguments: &Generations, json: bool, progress: &dyn Pr
         let record = record.generations.first().map(|_| &record);
         let observed = json!({ "exists": there.exists, "running": there.running, "configured": there.configured,
             "state-disk": there.state, "seed-medium": there.seed });
-        return print(&format!("{}\n", json!({ "target": title, "record": record, "observed": observed })));
+        return object(&json!({ "event": "generations", "target": title, "record": record, "observed": observed }));
     }
     print(&listing(&record, &there, &title))
 }
@@ -477,17 +480,14 @@ pub(super) fn destroy(arguments: &Destroy, json: bool, progress: &dyn Progress) 
         };
         if json {
             let line = json!({ "event": "plan", "target": title, "steps": [machine, disks, state] });
-            return print(&format!("{line}\n"));
+            return object(&line);
         }
         return print(&format!("{title}\n  {machine}\n  {disks}\n  {state}\n"));
     }
     let state = deployment.look()?.1.state;
     let done = deployment.destroy(arguments.with_state)?;
     if json {
-        return print(&format!(
-            "{}\n",
-            json!({ "event": "destroyed", "existed": done, "state-kept": !arguments.with_state })
-        ));
+        return object(&json!({ "event": "destroyed", "existed": done, "state-kept": !arguments.with_state }));
     }
     tell(match (done, arguments.with_state, state) {
         (false, ..) => "there was nothing\n",
@@ -498,12 +498,6 @@ pub(super) fn destroy(arguments: &Destroy, json: bool, progress: &dyn Progress) 
         }
     });
     Ok(())
-}
-
-impl From<DeployError> for Failure {
-    fn from(error: DeployError) -> Self {
-        Failure::Deploy(error)
-    }
 }
 
 impl From<Kind> for Exit {

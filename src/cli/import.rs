@@ -1,36 +1,46 @@
 //! `provbuild import`: an older JSON inventory -> nodes.toml, on stdout or in a new file.
 
-use std::fs::Permissions;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::commands::{Failure, print};
+use serde_json::json;
+
+use super::failure::Failure;
+use super::output::{self, Existing, counted, finding, object, print, tell};
 use crate::build::BuildError;
 use crate::profile;
 
 /// An output file that exists is left as it is: it may be the one that a site works with.
-pub(super) fn import(file: &Path, output: Option<&Path>, color: bool) -> Result<(), Failure> {
+pub(super) fn import(file: &Path, output: Option<&Path>, json: bool, color: bool) -> Result<(), Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::Surroundings(format!("read {}", file.display()), error))?;
     let imported = profile::import(file, &text).map_err(BuildError::Profile)?;
-    eprint!("{}", imported.warnings.render(color));
-    match output {
-        None => print(&imported.nodes)?,
-        Some(path) => {
-            let write = || {
-                // Aside first: whatever ends this process, no half of an inventory lies there under its name.
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                // As any file that is written: the umask decides who reads it.
-                let mode = Permissions::from_mode(0o666);
-                let mut file = tempfile::Builder::new().prefix(".import-").permissions(mode).tempfile_in(directory)?;
-                file.write_all(imported.nodes.as_bytes())?;
-                file.persist_noclobber(path).map(drop).map_err(|error| error.error)
-            };
-            write().map_err(|error| Failure::Surroundings(format!("write {}", path.display()), error))?;
-        }
+    tell(&imported.warnings.render(color));
+    if let Some(path) = output {
+        output::file(path, imported.nodes.as_bytes(), Existing::Refused, output::PUBLIC)
+            .map_err(|error| Failure::Surroundings(format!("write {}", path.display()), error))?;
+    }
+    if json {
+        imported.warnings.findings().try_for_each(|warning| object(&finding("warning", &warning)))?;
+        object(&json!({
+            "event": "imported",
+            "nodes": imported.count,
+            "bmcs": imported.bmcs,
+            "file": output.map(|path| path.display().to_string()),
+            // What stdout has otherwise.
+            "text": output.is_none().then_some(&imported.nodes),
+        }))?;
+    } else if output.is_none() {
+        print(&imported.nodes)?;
     }
     let place = output.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
-    eprintln!("{}: {} nodes to {place}; none is installed until it has `install`", file.display(), imported.count);
+    let nodes = counted(imported.count, "node");
+    tell(&format!("{}: {nodes} to {place}; none is installed until it has `install`\n", file.display()));
+    if imported.bmcs > 0 {
+        let bmcs = counted(imported.bmcs, "BMC");
+        tell(&format!(
+            "{bmcs} without `credentials`, which the old form does not have, and with `kind` left at \"redfish\": add both \
+             (kind = \"supermicro\", ...) before `provbuild node` is used\n"
+        ));
+    }
     Ok(())
 }

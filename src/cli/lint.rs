@@ -1,6 +1,6 @@
 //! `provbuild lint`: what is wrong with a file that an installer reads.
 //!
-//! Excerpts go to stderr as those of a profile's faults do; with `--json` one object per finding goes to stdout.
+//! Excerpts go to stderr as those of a profile's faults do; with `--json` one object per finding goes to stdout instead.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,8 +10,11 @@ use annotate_snippets::Level;
 use netboot::Release;
 use netboot::lint::{LONGEST_TEXT, Linted, Severity, lint_bytes};
 
-use super::commands::{Failure, print};
+use serde_json::{Value, json};
+
 use super::exit::Exit;
+use super::failure::Failure;
+use super::output::{counted, object, tell};
 use crate::diagnostic::fault::Fault;
 use crate::diagnostic::source::{Sources, Span};
 
@@ -21,17 +24,20 @@ pub(super) fn user_data(file: &Path, release: Release, lenient: bool, json: bool
     let name = if input { Path::new("standard input") } else { file };
     let bytes = read(file, input).map_err(|error| Failure::Surroundings(format!("read {}", name.display()), error))?;
     let (text, linted) = lint_bytes(&bytes, release);
-    match json {
-        true => print(&objects(name, &linted)?)?,
-        false => eprint!("{}", excerpts(name, &text, &linted, color)),
-    }
     let count = |severity| linted.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    if !json {
-        eprintln!("{}: {}", name.display(), summary(errors, warnings));
+    match json {
+        true => {
+            objects(name, &linted).iter().try_for_each(object)?;
+            object(&json!({ "event": "linted", "faults": errors, "warnings": warnings }))?;
+        }
+        false => {
+            tell(&excerpts(name, &text, &linted, color));
+            tell(&format!("{}: {}\n", name.display(), summary(errors, warnings)));
+        }
     }
     match errors > 0 || !lenient && warnings > 0 {
-        true => Err(Failure::Reported(Exit::Profile)),
+        true => Err(Failure::Reported { exit: Exit::Profile, message: summary(errors, warnings) }),
         false => Ok(()),
     }
 }
@@ -48,10 +54,6 @@ fn read(file: &Path, input: bool) -> io::Result<Vec<u8>> {
 }
 
 fn summary(errors: usize, warnings: usize) -> String {
-    let counted = |count: usize, one: &str| match count {
-        1 => format!("1 {one}"),
-        _ => format!("{count} {one}s"),
-    };
     match (errors, warnings) {
         (0, 0) => "no faults".to_owned(),
         (0, _) => counted(warnings, "warning"),
@@ -76,18 +78,18 @@ fn excerpts(name: &Path, text: &str, linted: &Linted, color: bool) -> String {
     linted.findings.iter().map(one).collect()
 }
 
-fn objects(name: &Path, linted: &Linted) -> Result<String, Failure> {
-    let mut lines = String::new();
-    for finding in &linted.findings {
-        let mut object = serde_json::json!({ "file": name });
-        let fields = serde_json::to_value(finding)
-            .map_err(|error| Failure::Surroundings("write the findings".into(), error.into()))?;
-        if let (Some(object), serde_json::Value::Object(fields)) = (object.as_object_mut(), fields) {
-            object.extend(fields);
-        }
-        lines += &format!("{object}\n");
-    }
-    Ok(lines)
+/// As those of a profile's faults.
+fn objects(name: &Path, linted: &Linted) -> Vec<Value> {
+    let one = |finding: &netboot::lint::Finding| {
+        let netboot::lint::Finding { line, column, severity, message, help, .. } = finding;
+        let event = match severity {
+            Severity::Error => "fault",
+            Severity::Warning => "warning",
+        };
+        let path = name.display().to_string();
+        json!({ "event": event, "path": path, "line": line, "column": column, "message": message, "help": help })
+    };
+    linted.findings.iter().map(one).collect()
 }
 
 #[cfg(test)]
@@ -109,20 +111,19 @@ autoinstall:
     }
 
     #[test]
-    fn objects_are_one_on_a_line() {
+    fn objects_are_those_of_a_profile() {
         let linted = netboot::lint::lint(TEXT, Release::Ubuntu2404);
-        let text = objects(Path::new("user-data"), &linted).ok().unwrap();
-        let first: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        let objects = objects(Path::new("user-data"), &linted);
         assert_eq!(
-            first,
-            serde_json::json!({
-                "file": "user-data", "line": 5, "column": 28, "severity": "error",
+            objects[1],
+            json!({
+                "event": "fault", "path": "user-data", "line": 5, "column": 28,
                 "message": "there is no layout 'lmv': the installer silently takes 'direct'",
                 "help": "did you mean 'lvm'?",
             })
         );
-        assert_eq!(text.lines().count(), 3);
-        assert!(!text.contains("correct horse"));
+        assert_eq!(objects.len(), 3);
+        assert!(!json!(objects).to_string().contains("correct horse"));
     }
 
     #[test]

@@ -8,9 +8,11 @@ mod cidata;
 mod commands;
 mod deploy;
 mod exit;
+mod failure;
 mod import;
 mod lint;
 mod node;
+mod output;
 mod progress;
 mod vm;
 

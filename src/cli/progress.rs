@@ -1,10 +1,12 @@
 //! Progress for people (a bar on a terminal, lines elsewhere) and for programs (JSON lines).
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::{print, tell};
 
 use crate::vocab::{ByteSize, Event, Progress};
 
@@ -25,8 +27,8 @@ struct JsonLines;
 impl Progress for JsonLines {
     fn event(&self, event: Event) {
         if let Ok(line) = serde_json::to_string(&event) {
-            // A reader that has gone away ends the talk, not the build.
-            let _ = writeln!(io::stdout(), "{line}");
+            // What ends the talk does not end the build.
+            let _ = print(&format!("{line}\n"));
         }
     }
 }
@@ -37,7 +39,7 @@ struct Lines;
 impl Progress for Lines {
     fn event(&self, event: Event) {
         if let Some(line) = line(&event) {
-            eprintln!("{line}");
+            tell(&format!("{line}\n"));
         }
     }
 }
@@ -108,7 +110,7 @@ impl Progress for Bar {
             Event::StageFinished { .. } => {
                 self.with(ProgressBar::finish_and_clear);
                 if let Some(line) = line(&event) {
-                    eprintln!("{line}");
+                    tell(&format!("{line}\n"));
                 }
             }
         }

@@ -6,17 +6,33 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::arguments::Machine;
-use super::commands::{Failure, age_identities, print, tell};
+use super::commands::age_identities;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::{object, print, tell};
 use crate::build::BuildError;
 use crate::deploy::qemu::{self, RunError, RunOptions, State};
 use crate::deploy::seed;
 use crate::profile::{self, Profile};
 use crate::secrets::Secrets;
 
+/// The machine's console is on stdout: there is no room for objects beside it.
+pub(super) fn fits(machine: &Machine, json: bool) -> Result<(), Failure> {
+    match json && !machine.print && !machine.libvirt {
+        false => Ok(()),
+        true => Err(Failure::plain(
+            Exit::Arguments,
+            "--json has no place on stdout, which is the machine's console",
+            "leave --json out, or give --print or --libvirt",
+        )),
+    }
+}
+
 /// Boots what was built in `directory` from the profile, or prints what would boot it.
-pub(super) fn run(profile: &Path, directory: &Path, machine: &Machine) -> Result<(), Failure> {
+pub(super) fn run(profile: &Path, directory: &Path, machine: &Machine, json: bool) -> Result<(), Failure> {
     let options = RunOptions {
         forwards: if machine.forwards.is_empty() { vec![(2222, 22)] } else { machine.forwards.clone() },
         keep: machine.keep.clone(),
@@ -28,9 +44,16 @@ pub(super) fn run(profile: &Path, directory: &Path, machine: &Machine) -> Result
     // Whoever starts what is printed ends with a file that holds the secrets.
     let remains = options.state.is_some() && (machine.libvirt || options.print);
     if machine.libvirt {
-        print(&qemu::domain(directory, &options, &machine.libvirt_network)?)?;
-    } else {
-        qemu::run(directory, &options)?;
+        let domain = qemu::domain(directory, &options, &machine.libvirt_network)?;
+        match json {
+            true => object(&json!({ "event": "domain", "xml": domain }))?,
+            false => print(&domain)?,
+        }
+    } else if let Some(command) = qemu::run(directory, &options)? {
+        match json {
+            true => object(&json!({ "event": "command", "command": command }))?,
+            false => print(&format!("{command}\n"))?,
+        }
     }
     if remains {
         tell(

@@ -93,7 +93,9 @@ impl Remedy for RunError {
 }
 
 /// Boots the build in a directory and waits for the machine's end. The serial console is the terminal; Ctrl-a x ends it.
-pub fn run(directory: &Path, options: &RunOptions) -> Result<(), RunError> {
+///
+/// With `options.print` nothing is started, and the command that would start it is given.
+pub fn run(directory: &Path, options: &RunOptions) -> Result<Option<String>, RunError> {
     let manifest = Manifest::read(directory)?;
     let disk = disk_of(directory, &manifest)?;
     let scratch = tempfile::Builder::new()
@@ -118,18 +120,17 @@ pub fn run(directory: &Path, options: &RunOptions) -> Result<(), RunError> {
     }
     if options.print {
         let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
-        println!("{} {}", qemu::PROGRAM, words.join(" "));
         // The command names files of this directory: it stays for whoever runs it.
         let _ = scratch.keep();
         medium.into_iter().for_each(Medium::keep);
-        return Ok(());
+        return Ok(Some(format!("{} {}", qemu::PROGRAM, words.join(" "))));
     }
     let status = Command::new(qemu::PROGRAM)
         .args(&arguments)
         .stdin(Stdio::inherit())
         .status()
         .map_err(|error| RunError::Qemu(QemuError::missing(qemu::PROGRAM, error)))?;
-    if status.success() { Ok(()) } else { Err(RunError::Ended(status.to_string())) }
+    if status.success() { Ok(None) } else { Err(RunError::Ended(status.to_string())) }
 }
 
 /// Makes the overlay, or checks that a kept one belongs to this very disk: over another one it would be a broken file system.

@@ -36,6 +36,8 @@ pub struct Imported {
     pub nodes: String,
     /// How many nodes it has.
     pub count: usize,
+    /// How many of them have a BMC: without `kind` and `credentials`, which the older form does not know.
+    pub bmcs: usize,
     /// What is written otherwise or left out.
     pub warnings: Warnings,
 }
@@ -61,6 +63,8 @@ struct Node {
 /// Everything at once that keeps a node from being known: fields that are missing or are not what they should be,
 /// identities that two nodes share.
 pub fn import(path: &Path, text: &str) -> Result<Imported, Faults> {
+    // Some editors put a byte order mark before the text; it means nothing in UTF-8.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = Sources::default();
     let file = sources.add(path.to_owned(), text.to_owned());
     let mut cx = Decoding::default();
@@ -78,6 +82,7 @@ pub fn import(path: &Path, text: &str) -> Result<Imported, Faults> {
     Ok(Imported {
         nodes: written(path, &nodes, &keys),
         count: nodes.len(),
+        bmcs: nodes.iter().filter(|node| node.bmc.is_some()).count(),
         warnings: Warnings::new(cx.warnings, sources),
     })
 }
@@ -182,7 +187,13 @@ impl Entry<'_, '_> {
             ValueKind::Foreign("null") => None,
             _ => {
                 let message = format!("`{field}` of {} must be a text, and is {}", self.place, value.type_name());
-                self.cx.fault(Fault::at(value.span, message).help("write it in quotes"));
+                let help = match &value.kind {
+                    ValueKind::List { items, .. } if items.is_empty() => "leave it out, or write one text",
+                    ValueKind::List { .. } => "write one text, without [ ]: a node has one of it",
+                    ValueKind::Table(_) => "write one text, without { }",
+                    _ => "write it in quotes",
+                };
+                self.cx.fault(Fault::at(value.span, message).help(help));
                 None
             }
         }
@@ -373,6 +384,12 @@ fn written(path: &Path, nodes: &[Node], keys: &[String]) -> String {
          # and `disk = {{ serial = \"...\" }}` to say onto which of its disks.\n",
         path.display().to_string().escape_debug()
     );
+    if nodes.iter().any(|node| node.bmc.is_some()) {
+        text.push_str(
+            "#\n# The BMCs have neither `kind` (\"redfish\" is taken) nor `credentials`: `provbuild node` needs them, as in\n\
+             # bmc = { ..., kind = \"supermicro\", credentials = \"file:secrets/NODE\" }\n",
+        );
+    }
     if !keys.is_empty() {
         text.push_str("#\n# The keys of the former inventory, for the profile:\n# [appliance.users.ops]\n# sudo = true\n# ssh-keys = [\n");
         keys.iter().for_each(|key| {
@@ -514,6 +531,37 @@ dhcp.range = "10.10.1.100-10.10.1.199"
         );
         assert_eq!((faults.count(), faults.warnings().count()), (4, 2), "{faults}");
         insta::assert_snapshot!("import_shared_within", faults.render(false));
+    }
+
+    #[test]
+    fn a_byte_order_mark_means_nothing() {
+        let list = r#"[{"hostname": "a", "mac": "52:54:00:00:00:01", "ip": "10.10.1.21"}]"#;
+        assert_eq!(imported(&format!("\u{feff}{list}")).nodes, imported(list).nodes);
+        assert_eq!(faults("\u{feff}[7]").findings().next().unwrap().column, Some(2));
+    }
+
+    #[test]
+    fn what_is_no_text_is_helped_by_what_it_is() {
+        let faults = faults(
+            "[{\"hostname\": 12, \"os_mac\": [\"52:54:00:00:00:01\"],\n\"os_ip\": {\"v4\": \"10.10.1.21\"}, \"ceph_ip\": []}]",
+        );
+        let helps: Vec<_> = faults.findings().map(|fault| fault.help.unwrap().to_owned()).collect();
+        assert_eq!(
+            helps,
+            [
+                "write it in quotes",
+                "write one text, without [ ]: a node has one of it",
+                "write one text, without { }",
+                "leave it out, or write one text"
+            ]
+        );
+    }
+
+    #[test]
+    fn bmcs_are_counted() {
+        let imported = imported(OLD);
+        assert_eq!((imported.count, imported.bmcs), (2, 1));
+        assert!(imported.nodes.contains("# bmc = { ..., kind = \"supermicro\", credentials ="), "{}", imported.nodes);
     }
 
     #[test]

@@ -15,6 +15,14 @@ pub(super) fn parse(file: usize, text: &str) -> Result<Value, Vec<Fault>> {
         let at = (start + error.column().saturating_sub(1)).min(text.len());
         let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+        // The parser stops behind it, often lines later, with "expected value".
+        let before = text[..at].trim_end_matches([' ', '\t', '\n', '\r']);
+        if let (Some(closing @ ('}' | ']')), true) = (text[at..].chars().next(), before.ends_with(',')) {
+            let comma = Span::new(file, before.len() - 1..before.len());
+            let fault =
+                Fault::at(comma, format!("not JSON: a comma with nothing between it and the closing '{closing}'"));
+            return Err(vec![fault.help("remove the comma")]);
+        }
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message);
         return Err(vec![Fault::at(Span::new(file, at..end), format!("not JSON: {message}"))]);
@@ -181,5 +189,19 @@ mod tests {
         assert_eq!(parse(0, r#"{"a": 1, "b": {"a": 2, "a": 3}}"#).unwrap_err().len(), 1);
         assert!(parse(0, "{\"a\": 1,\n}").is_err());
         assert!(parse(0, "").is_err());
+    }
+
+    #[test]
+    fn a_comma_too_many_is_named_where_it_stands() {
+        for (text, at) in
+            [("[1,\n\n]", 2), ("{\"a\": 1,\n}", 7), ("{\"a\": [1 , ], \"b\": 2}", 9), ("[{\"a\": 1},\n  ]", 9)]
+        {
+            let faults = parse(0, text).unwrap_err();
+            assert_eq!(faults.iter().map(Fault::span).collect::<Vec<_>>(), [Some(Span::new(0, at..at + 1))], "{text}");
+        }
+        // The comma is part of a text, or is not what is wrong.
+        for text in ["[\",\" ]]", "[1, x]", "[,1]", ",]"] {
+            assert!(!format!("{:?}", parse(0, text).unwrap_err()).contains("nothing between"), "{text}");
+        }
     }
 }

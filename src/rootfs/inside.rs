@@ -1,7 +1,7 @@
 //! The work inside the sandbox, from the request on standard input to the pack.
 
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write as _};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub fn run() -> i32 {
             Err(failure) => Message::Failed(serde_json::to_value(failure).unwrap_or_default()),
         };
         if let Err(error) = inside.say(&message) {
-            eprintln!("provbuild: the sandbox cannot report: {error}");
+            let _ = writeln!(io::stderr(), "provbuild: the sandbox cannot report: {error}");
         }
     })
 }

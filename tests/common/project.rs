@@ -56,12 +56,16 @@ impl Project {
 
     /// `provbuild build`, with the shared store, into `out/` of this folder unless the arguments say otherwise.
     pub(crate) fn build(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_provbuild"));
         command.args(["build", "profile.toml"]).args(arguments).current_dir(&self.directory);
         if !arguments.contains(&"--store") {
             command.arg("--store").arg(Project::store());
         }
-        command.output().unwrap()
+        command
     }
 
     /// The same, which must succeed; gives the manifest.

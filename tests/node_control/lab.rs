@@ -147,8 +147,13 @@ impl Said {
         self
     }
 
+    /// Those of the nodes: where something failed, one more sums it up.
     pub(crate) fn objects(&self) -> Vec<serde_json::Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let all = self.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+        let (errors, nodes): (Vec<_>, _) = all.partition(|object: &serde_json::Value| object["event"] == "error");
+        let codes: Vec<_> = errors.iter().map(|error| error["code"].as_i64()).collect();
+        assert_eq!(codes, if self.code == 0 { vec![] } else { vec![Some(self.code.into())] }, "{self:?}");
+        nodes
     }
 }
 

@@ -11,8 +11,9 @@ use super::arguments::{InstallArguments, Options};
 use super::show::{Form, Show, error_line, error_text, unfit};
 use super::surroundings::Surroundings;
 use super::{confirm, listen, runtime};
-use crate::cli::commands::{Failure, print, tell};
 use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{object, print, tell};
 use crate::node::{self, Appliance, ApplianceTrust, Install, Interrupt, NodeError, Token, Unfit};
 
 /// For which the appliance may be away while an installation is followed.
@@ -26,7 +27,7 @@ pub(super) fn install(
     color: bool,
 ) -> Result<(), Failure> {
     let name = &arguments.node;
-    let refused = |faults: Vec<Unfit>| Failure::Reported(unfit(&faults, json, color));
+    let refused = |faults: Vec<Unfit>| unfit(&faults, json, color);
     let wanted = Nodes { nodes: vec![name.clone()], all: false };
     let node = node::select(surroundings.inventory(), &wanted).map_err(refused)?[0];
     let failed = |error: NodeError| refused(vec![Unfit { node: name.clone(), error }]);
@@ -57,18 +58,17 @@ pub(super) fn install(
         Ok(done) => {
             let (state, minutes) = (&done.state, done.seconds.div_ceil(60));
             let people = format!("{name}: {state} after {minutes} min (attempt {})\n", done.attempt);
-            print(&if json {
-                format!("{}\n", json!({ "node": name, "outcome": "install", "result": done }))
-            } else {
-                people
-            })
+            match json {
+                true => object(&json!({ "event": "node", "node": name, "outcome": "install", "result": done })),
+                false => print(&people),
+            }
         }
         Err(Ended::Node(error)) => {
             if json {
-                print(&format!("{}\n", error_line(name, &error)))?;
+                object(&error_line(name, &error))?;
             }
             tell(&error_text(name, &error, color));
-            Err(Failure::Reported(error.kind().into()))
+            Err(Failure::Reported { exit: error.kind().into(), message: format!("{name}: {error}") })
         }
         Err(Ended::Failure(failure)) => Err(failure),
     }
@@ -144,9 +144,9 @@ pub(super) fn no_appliance(surroundings: &Surroundings) -> Failure {
         true => "the profile's uplink gets its address by DHCP",
         false => "only nodes were given, without their profile",
     };
-    tell(&format!(
-        "error: nobody says where the appliance is: {why}\n\
-         help: give --appliance https://ADDRESS, or set PROVBUILD_APPLIANCE\n"
-    ));
-    Failure::Reported(Exit::Arguments)
+    Failure::plain(
+        Exit::Arguments,
+        format!("nobody says where the appliance is: {why}"),
+        "give --appliance https://ADDRESS, or set PROVBUILD_APPLIANCE",
+    )
 }

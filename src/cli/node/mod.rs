@@ -1,8 +1,5 @@
 //! `provbuild node`: the nodes' BMCs from this machine. Arguments and surroundings in, lines and an exit code out.
 
-// They panic where the reader has gone away: between off and on that leaves a machine off.
-#![deny(clippy::print_stdout, clippy::print_stderr)]
-
 mod arguments;
 mod install;
 mod show;
@@ -19,8 +16,9 @@ use arguments::{Options, Verb};
 use show::{Form, Show};
 use surroundings::Surroundings;
 
-use super::commands::{Failure, tell};
 use super::exit::Exit;
+use super::failure::Failure;
+use super::output::tell;
 use crate::node::{self, Interrupt};
 
 pub(super) fn node(arguments: &NodeArguments, json: bool, color: bool) -> Result<(), Failure> {
@@ -45,7 +43,7 @@ fn verbs(
     json: bool,
     color: bool,
 ) -> Result<(), Failure> {
-    let refused = |unfit: Vec<node::Unfit>| Failure::Reported(show::unfit(&unfit, json, color));
+    let refused = |unfit: Vec<node::Unfit>| show::unfit(&unfit, json, color);
     let selected = node::select(surroundings.inventory(), nodes).map_err(refused)?;
     let (nodes, left_out) = node::fitting(selected, nodes, verb).map_err(refused)?;
     if let Some(left_out) = left_out {
@@ -74,7 +72,7 @@ fn verbs(
     })?;
     show.tell_errors();
     surroundings.tell_first_seen(&nodes, &|line| show.say(line));
-    show.exit().map_or(Ok(()), |exit| Err(Failure::Reported(exit)))
+    show.failure().map_or(Ok(()), Err)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -89,8 +87,7 @@ fn listen() -> Result<Interrupt, Failure> {
 /// Asks on a terminal for a word to be typed; elsewhere `--yes` must have been given.
 fn confirm(question: &str, word: &str) -> Result<(), Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        tell(&format!("error: {question}\nhelp: nobody can be asked here: give --yes\n"));
-        return Err(Failure::Reported(Exit::Arguments));
+        return Err(Failure::plain(Exit::Arguments, question, "nobody can be asked here: give --yes"));
     }
     tell(&format!("{question}\nType '{word}' to go on: "));
     let mut answer = String::new();
@@ -102,5 +99,5 @@ fn confirm(question: &str, word: &str) -> Result<(), Failure> {
         return Ok(());
     }
     tell("nothing was changed\n");
-    Err(Failure::Reported(Exit::Interrupted))
+    Err(Failure::Reported { exit: Exit::Interrupted, message: "nothing was changed".to_owned() })
 }

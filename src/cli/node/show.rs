@@ -1,7 +1,7 @@
 //! What `provbuild node` tells: what goes on to stderr, results to stdout, in the order in which the nodes were asked for.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use bmc::{Outcome, Verb};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::cli::commands::{print, tell};
 use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{object, print, tell};
 use crate::node::{Kind, NodeError, Unfit, Watch};
 
 /// How results are written.
@@ -61,7 +62,7 @@ pub(super) struct Show {
 struct Order {
     waiting: BTreeMap<usize, (String, Result<Outcome, NodeError>)>,
     next: usize,
-    exit: Option<Exit>,
+    failed: Vec<(Exit, String)>,
     /// Texts of errors that come after a table: in the middle they would tear it.
     errors: String,
 }
@@ -85,8 +86,8 @@ impl Show {
     }
 
     /// The code of the first node, in the order asked, that failed.
-    pub(super) fn exit(&self) -> Option<Exit> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner).exit
+    pub(super) fn failure(&self) -> Option<Failure> {
+        failure(&self.order.lock().unwrap_or_else(PoisonError::into_inner).failed)
     }
 
     /// A line on stderr, above the bars.
@@ -123,7 +124,7 @@ impl Show {
 
     fn write(&self, text: &str) {
         // A reader that has gone away ends the talk, not the work.
-        self.aside(|| drop(io::stdout().write_all(text.as_bytes())));
+        self.aside(|| drop(print(text)));
     }
 
     fn result(&self, node: &str, result: &Result<Outcome, NodeError>, errors: &mut String) {
@@ -180,7 +181,7 @@ impl Watch for Show {
             let Some((node, result)) = order.waiting.remove(&next) else { break };
             self.result(&node, &result, &mut order.errors);
             if let Err(error) = &result {
-                order.exit.get_or_insert(error.kind().into());
+                order.failed.push((error.kind().into(), format!("{node}: {error}")));
             }
             order.next += 1;
         }
@@ -188,7 +189,7 @@ impl Watch for Show {
 }
 
 fn line(node: &str, outcome: &Outcome) -> Value {
-    let mut object = json!({ "node": node });
+    let mut object = json!({ "event": "node", "node": node });
     if let (Some(object), Ok(Value::Object(fields))) = (object.as_object_mut(), serde_json::to_value(outcome)) {
         object.extend(fields);
     }
@@ -197,7 +198,7 @@ fn line(node: &str, outcome: &Outcome) -> Value {
 
 pub(super) fn error_line(node: &str, error: &NodeError) -> Value {
     let about = json!({ "kind": error.kind().name(), "message": error.to_string(), "help": error.help(node) });
-    json!({ "node": node, "error": about })
+    json!({ "event": "node", "node": node, "error": about })
 }
 
 pub(super) fn error_text(node: &str, error: &NodeError, color: bool) -> String {
@@ -206,16 +207,28 @@ pub(super) fn error_text(node: &str, error: &NodeError, color: bool) -> String {
     format!("{red}error{reset}: {node}: {error}\n{help}")
 }
 
+/// The code of the first one; what each of them has was said.
+fn failure(failed: &[(Exit, String)]) -> Option<Failure> {
+    let (exit, first) = failed.first()?;
+    let message = match failed.len() {
+        1 => first.clone(),
+        count => format!("{count} nodes failed; {first}"),
+    };
+    Some(Failure::Reported { exit: *exit, message })
+}
+
 /// All nodes that nothing can be asked of; the code of the first one.
-pub(super) fn unfit(unfit: &[Unfit], json: bool, color: bool) -> Exit {
+pub(super) fn unfit(unfit: &[Unfit], json: bool, color: bool) -> Failure {
     for Unfit { node, error } in unfit {
         if json {
             // That of the node comes first.
-            let _ = print(&format!("{}\n", error_line(node, error)));
+            let _ = object(&error_line(node, error));
         }
         tell(&error_text(node, error, color));
     }
-    unfit.first().map_or(Exit::Profile, |first| first.error.kind().into())
+    let failed: Vec<_> =
+        unfit.iter().map(|it| (it.error.kind().into(), format!("{}: {}", it.node, it.error))).collect();
+    failure(&failed).unwrap_or(Failure::Reported { exit: Exit::Profile, message: "no node was named".to_owned() })
 }
 
 impl From<Kind> for Exit {

@@ -12,7 +12,8 @@ use url::Url;
 
 use super::arguments::Options;
 use crate::build::BuildError;
-use crate::cli::commands::{self, Failure};
+use crate::cli::commands;
+use crate::cli::failure::{Failure, named_file};
 use crate::media::sum;
 use crate::node::{PinFile, Setup};
 use crate::profile::{self, Addressing, Faults, Profile};
@@ -40,6 +41,7 @@ impl Surroundings {
             }
             None => {
                 let path = options.profile.clone().unwrap_or_else(|| PathBuf::from("profile.toml"));
+                named_file(&path)?;
                 let loaded = profile::load(&path).map_err(failed)?;
                 // nodes.toml is read last.
                 let directory = directory(loaded.files.last().unwrap_or(&path));

@@ -9,8 +9,9 @@ use url::Url;
 use super::arguments::{TrustArguments, https};
 use super::show;
 use super::surroundings::Surroundings;
-use crate::cli::commands::{Failure, print, tell};
 use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output::{object, print};
 use crate::node::{self, NodeError, Unfit};
 
 pub(super) fn trust(
@@ -19,7 +20,7 @@ pub(super) fn trust(
     json: bool,
     color: bool,
 ) -> Result<(), Failure> {
-    let refused = |unfit: Vec<Unfit>| Failure::Reported(show::unfit(&unfit, json, color));
+    let refused = |unfit: Vec<Unfit>| show::unfit(&unfit, json, color);
     let mut endpoints = Vec::new();
     if arguments.all || !arguments.nodes.is_empty() {
         let wanted = Nodes { nodes: arguments.nodes.clone(), all: arguments.all };
@@ -41,10 +42,7 @@ pub(super) fn trust(
         endpoints.push(("appliance".to_owned(), node::pin_name(&appliance(surroundings, url.as_deref())?)));
     }
     let pins = surroundings.pins();
-    let failed = |error: PinError| {
-        tell(&format!("error: {error}\n"));
-        Failure::Reported(Exit::Io)
-    };
+    let failed = |error: PinError| Failure::Plain { exit: Exit::Io, message: error.to_string(), help: None };
     let width = endpoints.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut forgotten = BTreeSet::new();
     for (name, endpoint) in endpoints {
@@ -55,16 +53,17 @@ pub(super) fn trust(
             false => pins.pinned(&endpoint).map_err(failed)?,
         };
         let shown = known.map(|fingerprint| fingerprint.to_string());
-        let line = match json {
-            true => json!({ "node": name, "endpoint": endpoint, "certificate": shown, "forgotten": arguments.forget })
-                .to_string(),
+        match json {
+            true => object(&json!({
+                "event": "trust", "node": name, "endpoint": endpoint, "certificate": shown,
+                "forgotten": arguments.forget,
+            }))?,
             false => {
                 let shown = shown.unwrap_or_else(|| "not seen yet".to_owned());
                 let what = if arguments.forget && known.is_some() { "  forgotten" } else { "" };
-                format!("{name:width$}  {endpoint}  {shown}{what}")
+                print(&format!("{name:width$}  {endpoint}  {shown}{what}\n"))?;
             }
-        };
-        print(&format!("{line}\n"))?;
+        }
         if arguments.forget {
             forgotten.insert(endpoint);
         }
@@ -76,9 +75,10 @@ pub(super) fn trust(
 fn appliance(surroundings: &Surroundings, named: Option<&str>) -> Result<Url, Failure> {
     let variable = std::env::var("PROVBUILD_APPLIANCE").ok();
     match named.or(variable.as_deref()) {
-        Some(text) => https(text).map_err(|message| {
-            tell(&format!("error: the appliance's URL: {message}\n"));
-            Failure::Reported(Exit::Arguments)
+        Some(text) => https(text).map_err(|message| Failure::Plain {
+            exit: Exit::Arguments,
+            message: format!("the appliance's URL: {message}"),
+            help: None,
         }),
         None => surroundings.appliance().ok_or_else(|| super::install::no_appliance(surroundings)),
     }

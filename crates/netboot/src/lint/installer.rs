@@ -2,10 +2,14 @@
 
 use super::document::Sections;
 use super::facts::Facts;
-use super::keys::MIRROR;
+use super::keys::{HANDLERS, MIRROR};
 use super::report::Report;
-use super::shape::{self, Shape, shown};
-use super::yaml::Node;
+use super::shape::{self, Shape, key_shown, meant, shown};
+use super::yaml::{Entry, Node};
+use crate::suggest::nearest;
+
+/// The IANA database's names, links among them; a line each.
+const TIME_ZONES: &str = include_str!("time-zones.txt");
 
 fn check_apt(sections: &Sections<'_>, facts: &Facts, report: &mut Report<'_>) {
     let apt = sections.get("apt");
@@ -73,6 +77,50 @@ pub(super) fn check(sections: &Sections<'_>, facts: &Facts, report: &mut Report<
             )
             .help("leave 'interactive-sections' out, or do not wait for reports");
     }
+    if !asks {
+        let handlers = sections.get("reporting").and_then(Node::map).unwrap_or_default();
+        handlers.iter().for_each(|handler| check_handler(handler, report));
+    }
+    check_time_zone(sections, report);
+}
+
+/// curtin hands the keys beside `type` to the handler's constructor: another one, or a missing one, is a crash at the
+/// installer's start.
+fn check_handler(handler: &Entry, report: &mut Report<'_>) {
+    let kind = handler.value.get("type").and_then(Node::text);
+    let Some((kind, keys)) = HANDLERS.iter().find(|(name, _)| Some(*name) == kind) else { return };
+    let path = format!("reporting.{}", key_shown(handler));
+    for entry in handler.value.map().unwrap_or_default().iter().filter(|entry| entry.name() != Some("type")) {
+        if !entry.name().is_some_and(|name| keys.contains(&name)) {
+            let name = key_shown(entry);
+            let message = format!("a '{kind}' reporter knows no key '{name}': the installer crashes");
+            let help = if keys.is_empty() { "leave it out".to_owned() } else { meant(&name, keys) };
+            report.error(&entry.key.range, message).help(help);
+        }
+    }
+    if *kind == "webhook" && handler.value.entry("endpoint").is_none() {
+        report
+            .error(&handler.key.range, format!("'{path}' has no 'endpoint': the installer crashes"))
+            .help("add 'endpoint: http://...', the address that reports are posted to");
+    }
+}
+
+fn check_time_zone(sections: &Sections<'_>, report: &mut Report<'_>) {
+    let Some(zone) = sections.get("timezone") else { return };
+    // Nothing is UTC; `geoip` asks a service on the internet.
+    let Some(name) = zone.text().filter(|name| !matches!(*name, "" | "geoip")) else { return };
+    if TIME_ZONES.lines().any(|known| known == name) {
+        return;
+    }
+    // `nearest` looks at some hundreds of candidates.
+    let zones: Vec<&str> = TIME_ZONES.lines().collect();
+    let near = nearest(name, zones.chunks(300).filter_map(|some| nearest(name, some.iter().copied())));
+    report.error(&zone.range, format!("there is no time zone '{}': the installer stops", shown(name))).help(
+        match near {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => "write an IANA name, as in 'Europe/Berlin', or 'geoip'".to_owned(),
+        },
+    );
 }
 
 /// The form of a contract token: C, then base 58.

@@ -155,7 +155,22 @@ const SNAP: Keys = Keys {
 const KERNEL: Keys =
     Keys { known: &[key("package", Shape::Text), key("flavor", Shape::Text)], others: Others::Ignored };
 
-const REPORTER: Keys = Keys { known: &[required("type", Shape::Text)], others: Others::Passed };
+/// What each of them takes is the business of `installer`.
+const REPORTER: Keys = Keys {
+    known: &[required("type", Shape::Choice(&["webhook", "log", "print", "journald"]))],
+    others: Others::Passed,
+};
+
+/// curtin's handlers of `reporting`, with what each takes beside `type`. Source: curtin/reporter/handlers.py.
+pub(super) const HANDLERS: &[(&str, &[&str])] = &[
+    (
+        "webhook",
+        &["endpoint", "level", "retries", "timeout", "consumer_key", "consumer_secret", "token_key", "token_secret"],
+    ),
+    ("log", &["level"]),
+    ("print", &[]),
+    ("journald", &["level", "identifier"]),
+];
 
 /// The names of a table.
 pub(super) fn names(keys: &'static [Key]) -> Vec<&'static str> {

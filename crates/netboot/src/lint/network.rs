@@ -71,9 +71,10 @@ const ETHERNET_KEYS: &[Key] = &[
     key("addresses", Shape::List),
     key("ipv6-address-generation", Shape::Text),
     key("ipv6-address-token", Shape::Text),
+    key("gateway", Shape::Unknown("netplan", |gateway| default_route(gateway.text().unwrap_or("")))),
     key("gateway4", Shape::Text),
     key("gateway6", Shape::Text),
-    key("nameservers", Shape::Mapping),
+    key("nameservers", Shape::Keys(&NAMESERVERS)),
     key("macaddress", Shape::Text),
     key("mtu", Shape::Any),
     key("optional", Shape::Switch),
@@ -91,6 +92,9 @@ const MATCH: Keys = Keys {
     known: &[key("name", Shape::Text), key("macaddress", Shape::Text), key("driver", Shape::Any)],
     others: Others::Refused("netplan"),
 };
+
+const NAMESERVERS: Keys =
+    Keys { known: &[key("search", Shape::List), key("addresses", Shape::List)], others: Others::Refused("netplan") };
 
 /// What subiquity asks of an interface that is called `match`.
 const NAMED_MATCH: Keys = Keys {
@@ -250,6 +254,12 @@ fn check_mac(mac: Option<&Node>, report: &mut Report<'_>) {
     }
 }
 
+/// What netplan has instead of a key for the gateway.
+fn default_route(gateway: &str) -> String {
+    let via = if gateway.parse::<IpAddr>().is_ok() { gateway } else { "ADDRESS" };
+    format!("write 'routes: [{{to: default, via: {via}}}]'")
+}
+
 fn check_addresses(path: &str, device: &Node, report: &mut Report<'_>) {
     for address in device.get("addresses").and_then(Node::list).unwrap_or_default() {
         // "ADDRESS/PREFIX", or that as the key of options.
@@ -291,10 +301,7 @@ fn check_addresses(path: &str, device: &Node, report: &mut Report<'_>) {
                 &gateway.key.range,
                 format!("'{name}' is deprecated: netplan warns, and refuses it beside a default route"),
             )
-            .help(format!(
-                "write 'routes: [{{to: default, via: {}}}]'",
-                if is_address(text) { text } else { "ADDRESS" }
-            ));
+            .help(default_route(text));
         if !text.is_empty() && !is_address(text) {
             report.error(&gateway.value.range, format!("'{}' is not an address of this kind", shown(text)));
         }

@@ -11,6 +11,9 @@ use super::yaml::{Node, Value};
 /// Keys of secrets that do not look like it.
 const NAMES: &[&str] = &["key", "recovery-key", "recovery_key", "psk"];
 
+/// Keys that look like it, whose values are switches.
+const SWITCHES: &[&str] = &["allow-pw", "lock-passwd", "lock_passwd", "ssh_pwauth"];
+
 /// Of a key: what comes after it does not count.
 const LONGEST: usize = 100;
 
@@ -143,6 +146,8 @@ fn after(text: &str, at: usize, end: usize, skipped: impl Fn(char) -> bool) -> u
 
 /// Values written as `password: VALUE` on a line, in block or in flow style.
 fn values(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
+    /// YAML 1.1's: no secrets.
+    const WORDS: &[&str] = &["true", "false", "yes", "no", "on", "off", "null", "~"];
     let mut found: Vec<Range<usize>> = Vec::new();
     for word in words(text, &line) {
         if found.last().is_some_and(|last| word.start < last.end) || !is_secret(&text[word.clone()]) {
@@ -160,7 +165,7 @@ fn values(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
             Some(_) => rest.find([',', '}', ']']).unwrap_or(rest.len()),
         };
         let value = rest[..length].trim_end();
-        if !matches!(value, "true" | "false" | "True" | "False" | "null" | "~") {
+        if !WORDS.contains(&value.to_lowercase().as_str()) {
             found.push(start..start + value.len());
         }
     }
@@ -172,8 +177,8 @@ fn is_secret(key: &str) -> bool {
     const PARTS: &[&str] = &["pass", "secret", "secert", "token", "private"];
     /// Of the consonants.
     const SKELETONS: &[&str] = &["psw", "pw", "tkn"];
-    if NAMES.contains(&key) {
-        return true;
+    if NAMES.contains(&key) || SWITCHES.contains(&key) {
+        return NAMES.contains(&key);
     }
     let letters: String =
         key.chars().take(LONGEST).filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
@@ -205,6 +210,13 @@ mod tests {
     fn starred(text: &str, hidden: &[Range<usize>]) -> String {
         let star = |(at, c): (usize, char)| if hidden.iter().any(|range| range.contains(&at)) { '*' } else { c };
         text.char_indices().map(star).collect()
+    }
+
+    #[test]
+    fn switches_are_no_secrets() {
+        let text = "ssh: {allow-pw: yes}\nlock_passwd: no\nssh_pwauth: 'x'\npassword: off\nallow-pasword: 'hunter2'\n";
+        let all: Vec<_> = lines(text).flat_map(|line| values(text, line)).collect();
+        assert_eq!(starred(text, &all), text.replace("'hunter2'", "*********"));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) enum Shape {
     Keys(&'static Keys),
     /// A mapping from names that the author chooses.
     Named(&'static Shape),
+    /// A key that its reader does not know, where what is meant is known better than by its spelling.
+    Unknown(&'static str, fn(&Node) -> String),
 }
 
 /// What a mapping may hold.
@@ -111,6 +113,7 @@ pub(super) fn check(report: &mut Report<'_>, path: &str, at: &Range<usize>, node
             (Value::Null, _) => Some("write a value, or leave the key out"),
             (Value::Map(_), Shape::Text | Shape::Command) => Some("a text that has ': ' in it needs quotes"),
             (Value::List(_) | Value::Map(_) | Value::Binary, _) => None,
+            (_, Shape::List | Shape::ListOf(_)) => Some("write it as a list, also where it has one entry: '[...]'"),
             (Value::Text(_), Shape::Bool | Shape::Switch | Shape::BoolOr(_)) => {
                 Some("write true or false, without quotes")
             }
@@ -198,6 +201,10 @@ pub(super) fn check(report: &mut Report<'_>, path: &str, at: &Range<usize>, node
             Some(_) => check_keys(report, path, at, node, keys),
             None => differs(report, "a mapping"),
         },
+        Shape::Unknown(reader, help) => {
+            let (path, name) = path.rsplit_once('.').unwrap_or(("", path));
+            report.error(at, unknown_to(reader, path, name)).help(help(node));
+        }
     }
 }
 
@@ -222,12 +229,17 @@ pub(super) fn check_keys(report: &mut Report<'_>, path: &str, at: &Range<usize>,
 }
 
 fn unknown(report: &mut Report<'_>, path: &str, entry: &Entry, keys: &Keys) {
-    let known: Vec<&str> = keys.known.iter().map(|key| key.name).collect();
+    let known = keys.known.iter().filter(|key| !matches!(key.shape, Shape::Unknown(..)));
+    let known: Vec<&str> = known.map(|key| key.name).collect();
     let name = key_shown(entry);
     let message = match keys.others {
         Others::Passed => return,
-        Others::Refused(reader) => format!("'{path}' knows no key '{name}': {reader} refuses it"),
+        Others::Refused(reader) => unknown_to(reader, path, &name),
         Others::Ignored => format!("'{path}' knows no key '{name}': the installer ignores it"),
     };
     report.error(&entry.key.range, message).help(meant(&name, &known));
+}
+
+fn unknown_to(reader: &str, path: &str, name: &str) -> String {
+    format!("'{path}' knows no key '{name}': {reader} refuses it")
 }

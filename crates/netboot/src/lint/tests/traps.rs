@@ -46,6 +46,18 @@ fn what_the_traps_are_made_of_is_sound() {
     assert_eq!(found(&document(&[])), "");
     assert_eq!(found(&config(&[ONE_DISK, ESP, ROOT])), "");
     assert_eq!(found(&ethernet("      dhcp4: true\n      optional: 'yes'\n      mtu: '9000'\n")), "");
+    assert_eq!(found(&ethernet("      nameservers: {search: [lab.local], addresses: [10.10.1.1]}\n")), "");
+    for zone in ["geoip", "Europe/Berlin", "America/Argentina/Buenos_Aires", "UTC", "Etc/GMT+1", "''"] {
+        assert_eq!(found(&document(&[&format!("timezone: {zone}\n")])), "", "{zone}");
+    }
+    for handler in [
+        "type: log, level: INFO",
+        "type: print",
+        "type: journald, identifier: x",
+        "type: webhook, endpoint: 'http://a', token_key: k",
+    ] {
+        assert_eq!(found(&document(&[&format!("reporting: {{a: {{{handler}}}}}\n")])), "", "{handler}");
+    }
 }
 
 /// What subiquity and curtin take, by their own code.
@@ -153,6 +165,12 @@ traps! {
     weak_hash: document(&["identity: {username: ops, hostname: a, password: $1$salt$qJH7.N4xYta3aEG/dfqo/0}\n"]);
     cut_hash: document(&["identity: {username: ops, hostname: a, password: $6$salt$qJH7.N4xYta3aEG/dfqo/0}\n"]);
     locked_password: document(&["identity: {username: ops, hostname: a, password: '*'}\n"]);
+    gateway_and_scalars: ethernet("      gateway: 10.10.1.1\n      nameservers: {search: lab.local, addresses: 10.10.1.1, serach: []}\n");
+    gateway_of_a_bridge: document(&["network:\n  version: 2\n  ethernets: {a: {}}\n  bridges:\n    br0: {interfaces: [a], gateway: x}\n"]);
+    reporters: document(&["reporting:\n  a: {type: webhok}\n  b: {type: webhook, endpiont: 'http://a'}\n  c: {type: print, level: INFO}\n  d: {type: none}\n"]);
+    time_zone: document(&["timezone: Europe/Berln\n"]);
+    time_zone_of_no_area: document(&["timezone: Pacfic/auckland\n"]);
+    time_zone_of_no_form: document(&["timezone: my office\n"]);
     interactive_with_reporting: document(&["interactive-sections: [network]\n", "reporting: {hook: {type: webhook}}\n"]);
     interactive_unknown: document(&["interactive-sections: [netwrok]\n"]);
     fallback_left_out: document(&["apt: {geoip: false}\n"]);
