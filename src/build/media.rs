@@ -7,7 +7,7 @@ use netboot::{Armed, Node};
 use super::error::BuildError;
 use crate::fetch::FileFetcher;
 use crate::media::{self, Medium};
-use crate::profile::{self, Media, Profile};
+use crate::profile::{self, Media, Place, Profile};
 use crate::render::InstallerFiles;
 use crate::vocab::{Epoch, Remedy};
 
@@ -81,15 +81,20 @@ pub(super) fn needed<'p>(profile: &'p Profile, armed: &Armed) -> BTreeMap<&'p st
     installers.collect()
 }
 
-/// Fetches, verifies and reads the media that are needed.
+/// Whether a medium is a file of this machine.
+pub(super) fn is_local(medium: &profile::Medium) -> bool {
+    matches!(medium.place, Place::File(_))
+}
+
+/// Fetches or copies, verifies and reads media, by the installer's name.
 pub(super) fn prepare(
     profile: &Profile,
-    armed: &Armed,
+    media: BTreeMap<&str, &profile::Medium>,
     fetcher: &FileFetcher<'_>,
     now: Epoch,
 ) -> Result<BTreeMap<String, InstallerFiles>, BuildError> {
     let mut ready = BTreeMap::new();
-    for (name, medium) in needed(profile, armed) {
+    for (name, medium) in media {
         let installer = &profile.installers[name];
         let Medium { kernel, initrd, whole } = media::prepare(name, installer, medium, fetcher, now)?;
         let iso = (medium.kind == profile::MediumKind::Iso).then_some(whole);
