@@ -27,7 +27,7 @@ pub enum BuildError {
     Drift { path: PathBuf, drift: Drift },
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", unarmed(.0))]
     Arm(Vec<ArmError>),
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -47,6 +47,18 @@ pub enum BuildError {
     Manifest(#[from] ManifestError),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+}
+
+/// One fault as it is; several below a line that counts them, each with its remedy.
+fn unarmed(errors: &[ArmError]) -> String {
+    if let [error] = errors {
+        return error.to_string();
+    }
+    let line = |error: &ArmError| match error.help() {
+        Some(help) => format!("\n  {error}; {help}"),
+        None => format!("\n  {error}"),
+    };
+    format!("{} nodes cannot be armed:{}", errors.len(), errors.iter().map(line).collect::<String>())
 }
 
 impl BuildError {
@@ -100,11 +112,11 @@ impl Remedy for BuildError {
                 Some("review the difference, then write a new lock: provbuild lock PROFILE".into())
             }
             BuildError::Fetch(error) => error.help(),
-            BuildError::Arm(errors) => {
-                let helps: Vec<String> =
-                    errors.iter().filter_map(|error| Some(format!("{error}: {}", error.help()?))).collect();
-                Some(helps.join("\n"))
-            }
+            // Several have their remedies beside them.
+            BuildError::Arm(errors) => match &errors[..] {
+                [error] => error.help(),
+                _ => None,
+            },
             BuildError::Daemon(error) => error.help(),
             BuildError::Media(error) => error.help(),
             BuildError::Rootfs(error) => error.help(),

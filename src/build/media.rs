@@ -7,7 +7,7 @@ use netboot::{Armed, Node};
 use super::error::BuildError;
 use crate::fetch::FileFetcher;
 use crate::media::{self, MediaError, Medium, Reason};
-use crate::profile::{self, Media, Profile};
+use crate::profile::{self, Media, Place, Profile};
 use crate::render::InstallerFiles;
 use crate::vocab::{Epoch, Remedy};
 
@@ -81,28 +81,40 @@ pub(super) fn needed<'p>(profile: &'p Profile, armed: &Armed) -> BTreeMap<&'p st
     installers.collect()
 }
 
-/// Whether there is anything to do for [`prepare`].
-pub(super) fn wanted(profile: &Profile, armed: &Armed) -> bool {
-    !needed(profile, armed).is_empty() || media_of(profile).any(|(_, _, medium)| medium.signed.is_some())
+fn signed(profile: &Profile) -> impl Iterator<Item = (&str, &profile::Installer, &profile::Medium)> {
+    let media =
+        profile.installers.iter().filter_map(|(name, installer)| Some((name, installer, installer.medium.as_ref()?)));
+    media
+        .filter(|(_, _, medium)| medium.signed.is_some())
+        .map(|(name, installer, medium)| (name.as_str(), installer, medium))
 }
 
-fn media_of(profile: &Profile) -> impl Iterator<Item = (&str, &profile::Installer, &profile::Medium)> {
-    let all = profile.installers.iter();
-    all.filter_map(|(name, installer)| installer.medium.as_ref().map(|medium| (name.as_str(), installer, medium)))
+/// Whether a medium has a signed list to be found on.
+pub(super) fn is_any_signed(profile: &Profile) -> bool {
+    signed(profile).next().is_some()
 }
 
-/// Checks the signed lists of all media, also of those that the appliance will fetch; fetches, verifies and reads the ones that are needed here.
-pub(super) fn prepare(
-    profile: &Profile,
-    armed: &Armed,
-    fetcher: &FileFetcher<'_>,
-    now: Epoch,
-) -> Result<BTreeMap<String, InstallerFiles>, BuildError> {
-    for (name, installer, medium) in media_of(profile) {
+/// Checks the signed lists of all media, also of those that only the appliance will fetch.
+pub(super) fn verify(profile: &Profile, fetcher: &FileFetcher<'_>, now: Epoch) -> Result<(), BuildError> {
+    for (name, installer, medium) in signed(profile) {
         media::verify(name, installer, medium, fetcher, now)?;
     }
+    Ok(())
+}
+
+/// Whether a medium is a file of this machine.
+pub(super) fn is_local(medium: &profile::Medium) -> bool {
+    matches!(medium.place, Place::File(_))
+}
+
+/// Fetches or copies media, whose lists were verified, and reads them, by the installer's name.
+pub(super) fn prepare(
+    profile: &Profile,
+    media: BTreeMap<&str, &profile::Medium>,
+    fetcher: &FileFetcher<'_>,
+) -> Result<BTreeMap<String, InstallerFiles>, BuildError> {
     let mut ready = BTreeMap::new();
-    for (name, medium) in needed(profile, armed) {
+    for (name, medium) in media {
         let installer = &profile.installers[name];
         let Medium { kernel, initrd, whole } = media::prepare(name, installer, medium, fetcher)?;
         let iso = (medium.kind == profile::MediumKind::Iso).then_some(whole);
@@ -181,12 +193,10 @@ mod tests {
         };
         let store = Store::open(&folder.path().join("store")).unwrap();
         let fetcher = FileFetcher::new(&store, Network { offline: true, ..Network::default() }, &Silent);
-        let armed = Armed::none();
         let signed = profile("sums = \"SHA256SUMS\"\nsignature = \"SHA256SUMS.gpg\"\n");
-        assert!(wanted(&signed, &armed));
-        let error = prepare(&signed, &armed, &fetcher, Epoch(0)).unwrap_err().to_string();
+        assert!(is_any_signed(&signed) && needed(&signed, &Armed::none()).is_empty());
+        let error = verify(&signed, &fetcher, Epoch(0)).unwrap_err().to_string();
         assert!(error.starts_with("installer 'noble': ") && error.contains("SHA256SUMS"), "{error}");
-        let plain = profile("");
-        assert!(!wanted(&plain, &armed) && prepare(&plain, &armed, &fetcher, Epoch(0)).unwrap().is_empty());
+        assert!(!is_any_signed(&profile("")));
     }
 }

@@ -11,6 +11,8 @@ mod media;
 mod out;
 mod outputs;
 mod pipeline;
+#[cfg(test)]
+mod tests;
 
 pub use daemon::{DaemonError, places as daemon_places};
 pub use error::BuildError;

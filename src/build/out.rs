@@ -8,6 +8,7 @@
 //! Invariant: `out/NAME` is the complete result of one build at every moment, or absent (a file system that cannot exchange
 //! two directories has a moment without one).
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -104,19 +105,27 @@ impl Drop for Staging {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     key: Digest,
+    /// Host names of the nodes that the boot tree installs.
+    #[serde(default)]
+    armed: BTreeSet<String>,
     /// Path below the directory, length, modification time in nanoseconds.
     files: Vec<(String, u64, i128)>,
 }
 
 impl Stamp {
     /// Looks at the files that the manifest names, and at the manifest itself.
-    pub(super) fn of(directory: &Path, manifest: &Manifest, key: Digest) -> io::Result<Self> {
+    pub(super) fn of(directory: &Path, manifest: &Manifest, key: Digest, armed: &BTreeSet<String>) -> io::Result<Self> {
         let names = manifest.artifacts.iter().map(|artifact| artifact.file.as_str());
         let files = names.chain([crate::manifest::FILE_NAME]).map(|name| {
             let meta = fs::symlink_metadata(directory.join(name))?;
             let time = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
             Ok((name.to_owned(), meta.len(), time))
         });
-        Ok(Stamp { key, files: files.collect::<io::Result<_>>()? })
+        Ok(Stamp { key, armed: armed.clone(), files: files.collect::<io::Result<_>>()? })
+    }
+
+    /// Whom the boot tree installs.
+    pub(super) fn armed(&self) -> &BTreeSet<String> {
+        &self.armed
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use netboot::Armed;
@@ -136,13 +136,19 @@ fn format_name(format: OutputFormat) -> &'static str {
     }
 }
 
-/// Writes a tree's directories, files and links below a directory of the host, for people to serve themselves.
-fn write_tree(tree: &Tree, contents: &dyn Contents, target: &Path) -> Result<Vec<ArtifactRecord>, BuildError> {
+/// Writes a tree's directories, files and links below a directory of the host, for people to serve themselves. Whatever the
+/// caller's umask is, the servers' accounts can read it.
+pub(super) fn write_tree(
+    tree: &Tree,
+    contents: &dyn Contents,
+    target: &Path,
+) -> Result<Vec<ArtifactRecord>, BuildError> {
+    let mode = |node: &Node| fs::Permissions::from_mode(node.mode.bits() & 0o755);
     let mut records = Vec::new();
     for (path, node) in tree.iter() {
         let here = target.join(path.relative());
         let result = match &node.kind {
-            Kind::Directory => fs::create_dir_all(&here),
+            Kind::Directory => fs::create_dir_all(&here).and_then(|()| fs::set_permissions(&here, mode(node))),
             Kind::File(content) => {
                 records.push(ArtifactRecord {
                     file: format!("boot{path}"),
@@ -151,9 +157,9 @@ fn write_tree(tree: &Tree, contents: &dyn Contents, target: &Path) -> Result<Vec
                     sha256: content.digest,
                 });
                 contents.open(content).and_then(|mut reader| {
-                    let mode = node.mode.bits() & 0o755;
-                    let mut file = fs::File::options().write(true).create_new(true).mode(mode).open(&here)?;
-                    io::copy(&mut reader, &mut file).map(|_| ())
+                    let mut file = fs::File::options().write(true).create_new(true).open(&here)?;
+                    io::copy(&mut reader, &mut file)?;
+                    file.set_permissions(mode(node))
                 })
             }
             Kind::Symlink { target } => symlink(target, &here),

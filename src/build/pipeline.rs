@@ -80,6 +80,15 @@ fn cached(progress: &dyn Progress, stage: Stage) {
     progress.event(Event::StageFinished { stage, cached: true, seconds: 0.0 });
 }
 
+/// Says where the last build's boot tree installs other nodes than this one's.
+pub(super) fn other_arming(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Option<String> {
+    let said = |armed: &BTreeSet<String>| match armed.is_empty() {
+        true => "without --arm".to_owned(),
+        false => format!("with --arm {}", armed.iter().map(String::as_str).collect::<Vec<_>>().join(" --arm ")),
+    };
+    (before != now).then(|| format!("the last build was {}, this one is {}", said(before), said(now)))
+}
+
 impl Build<'_> {
     pub(super) fn fetcher<'s>(&'s self, store: &'s Store, profile: &Profile) -> Fetcher<'s> {
         let mirrors = Mirrors::new(&profile.distribution, self.host_apt.as_ref());
@@ -147,17 +156,29 @@ impl Build<'_> {
                 "the appliance's daemon changed".to_owned()
             }
             Some(before) if before.tool.source != super::CODE => "provbuild itself changed".to_owned(),
-            Some(_) => "a file of the last build was touched".to_owned(),
+            Some(_) => self
+                .last_stamp(&profile)
+                .and_then(|stamp| other_arming(stamp.armed(), &self.armed))
+                .unwrap_or_else(|| "a file of the last build was touched".to_owned()),
         };
         let fetched = files == 0 || rootfs;
         let media = media::needed(&profile, &armed).into_iter().map(|(name, medium)| {
+            let local = media::is_local(medium);
             let (cached, why) = match store.object(&medium.sha256) {
                 Some(_) => (true, "is in the store"),
+                None if local => (false, "is to be read and verified"),
                 None => (false, "is to be fetched"),
             };
-            plan(Stage::Media, cached, format!("the medium of installer '{name}' {why}"))
+            (local, plan(Stage::Media, cached, format!("the medium of installer '{name}' {why}")))
         });
-        let mut stages = vec![
+        let (local, remote): (Vec<_>, Vec<_>) = media.partition(|(local, _)| *local);
+        let media = |media: Vec<(bool, StagePlan)>| media.into_iter().map(|(_, stage)| stage);
+        let sum = profile.sum.as_ref().map(|_| {
+            let why = if current { "SUM is in the image" } else { "SUM's archive is to be read and verified" };
+            plan(Stage::Media, current, why.to_owned())
+        });
+        let mut stages: Vec<_> = sum.into_iter().chain(media(local)).collect();
+        stages.extend([
             plan(Stage::Lock, true, format!("{} packages in {}", packages.len(), path.display())),
             plan(
                 Stage::Fetch,
@@ -169,12 +190,8 @@ impl Build<'_> {
                 rootfs,
                 if rootfs { "the same packages were configured before".into() } else { "new package set".into() },
             ),
-        ];
-        stages.extend(media);
-        stages.extend(profile.sum.as_ref().map(|_| {
-            let why = if current { "SUM is in the image" } else { "SUM's archive is to be read and verified" };
-            plan(Stage::Media, current, why.to_owned())
-        }));
+        ]);
+        stages.extend(media(remote));
         stages.extend([plan(Stage::Render, current, why_outputs.clone()), plan(Stage::Image, current, why_outputs)]);
         Ok(Plan { stages })
     }
@@ -197,6 +214,19 @@ impl Build<'_> {
             }
         }
         let store = Store::open(&self.store)?;
+        let fetcher = FileFetcher::new(&store, self.network.clone(), self.progress);
+        let (local, remote): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            media::needed(&profile, &armed).into_iter().partition(|(_, medium)| media::is_local(medium));
+        // The files of this machine first: whatever is wrong with them shows before anything is fetched.
+        let nothing = local.is_empty() && profile.sum.is_none() && !media::is_any_signed(&profile);
+        let (mut files, sum) = match nothing {
+            true => (BTreeMap::new(), None),
+            false => timed(self.progress, Stage::Media, || {
+                let sum = profile.sum.as_ref().map(sum::read).transpose()?;
+                media::verify(&profile, &fetcher, self.now)?;
+                Ok::<_, BuildError>((media::prepare(&profile, local, &fetcher)?, sum))
+            })?,
+        };
         let locked = match known {
             Some(locked) => {
                 cached(self.progress, Stage::Lock);
@@ -206,15 +236,9 @@ impl Build<'_> {
         };
         let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, daemon_digest.as_ref());
         let pack = self.rootfs(&store, &profile, &locked, &keys)?;
-        let (files, sum) = match media::wanted(&profile, &armed) || profile.sum.is_some() {
-            false => (BTreeMap::new(), None),
-            true => timed(self.progress, Stage::Media, || {
-                // The file of this machine first: whatever is wrong with it shows before anything is fetched.
-                let sum = profile.sum.as_ref().map(sum::read).transpose()?;
-                let fetcher = FileFetcher::new(&store, self.network.clone(), self.progress);
-                Ok::<_, BuildError>((media::prepare(&profile, &armed, &fetcher, self.now)?, sum))
-            })?,
-        };
+        if !remote.is_empty() {
+            files.extend(timed(self.progress, Stage::Media, || media::prepare(&profile, remote, &fetcher))?);
+        }
 
         let root = OutRoot::lock(&self.out).map_err(BuildError::io)?;
         let staging = root.begin(&profile.name).map_err(BuildError::io)?;
@@ -261,13 +285,18 @@ impl Build<'_> {
         self.out.join(format!(".{}.stamp", profile.name))
     }
 
+    fn last_stamp(&self, profile: &Profile) -> Option<Stamp> {
+        let text = fs::read(self.stamp_path(profile)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
     /// Whether `out/NAME` is the finished result for these keys, untouched since.
     fn is_current(&self, profile: &Profile, keys: &Keys) -> bool {
         let directory = self.out.join(&profile.name);
-        let stamp =
-            fs::read(self.stamp_path(profile)).ok().and_then(|text| serde_json::from_slice::<Stamp>(&text).ok());
-        let now =
-            Manifest::read(&directory).ok().and_then(|manifest| Stamp::of(&directory, &manifest, keys.outputs).ok());
+        let stamp = self.last_stamp(profile);
+        let now = Manifest::read(&directory)
+            .ok()
+            .and_then(|manifest| Stamp::of(&directory, &manifest, keys.outputs, &self.armed).ok());
         stamp.is_some() && stamp == now
     }
 
@@ -277,7 +306,8 @@ impl Build<'_> {
             let path = path.to_owned();
             move |source| BuildError::Io { path, source }
         };
-        let stamp = Stamp::of(&self.out.join(&profile.name), manifest, keys.outputs).map_err(fault(&path))?;
+        let directory = self.out.join(&profile.name);
+        let stamp = Stamp::of(&directory, manifest, keys.outputs, &self.armed).map_err(fault(&path))?;
         let text = serde_json::to_vec(&stamp).map_err(|error| fault(&path)(error.into()))?;
         // A torn stamp does not parse, and the next build runs once more: no need to write it aside.
         fs::write(&path, text).map_err(fault(&path))

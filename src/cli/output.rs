@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_stay_links_and_devices_devices() {
+    fn links_stay_links_and_pipes_pipes() {
         let folder = tempfile::tempdir().unwrap();
         let (target, link) = (folder.path().join("target"), folder.path().join("link"));
         std::fs::write(&target, "old").unwrap();
@@ -114,12 +114,14 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&target).unwrap(), b"new");
         assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        file(Path::new("/dev/null"), b"new", Existing::Replaced, PRIVATE).unwrap();
-        assert!(!Path::new("/dev/null").is_file());
-        assert_eq!(
-            file(Path::new("/dev/full"), b"new", Existing::Replaced, PRIVATE).unwrap_err().kind(),
-            io::ErrorKind::StorageFull
-        );
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        file(&pipe, b"new", Existing::Replaced, PRIVATE).unwrap();
+        assert_eq!((reader.join().unwrap(), pipe.metadata().unwrap().is_file()), (b"new".to_vec(), false));
         assert_eq!(file(&target, b"x", Existing::Refused, PUBLIC).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     }
 }

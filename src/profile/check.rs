@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::advice;
 use super::fault::Fault;
 use super::options::{Kind, Shape, key_type};
 use super::secrets;
@@ -109,9 +110,10 @@ fn unknown_key(
         findings.hidden.push(entry.value.span);
     }
     let place = if path.is_empty() { "the top level".to_owned() } else { format!("`{path}`") };
-    let help = match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known there: {}", known.collect::<Vec<_>>().join(", ")),
+    let help = match (near, advice::elsewhere(name, matches!(entry.value.kind, ValueKind::Table(_)), path, children)) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Some(help)) => help,
+        (None, None) => format!("known there: {}", known.collect::<Vec<_>>().join(", ")),
     };
     let fault = Fault::new(format!("unknown key '{name}' in {place}")).label(entry.key, "not an option");
     findings.faults.push(fault.help(help));
@@ -125,24 +127,24 @@ fn check_value(value: &mut Value, shape: &Shape, path: &str, findings: &mut Find
             if holds_secret(shape) {
                 findings.hidden.push(value.span);
             }
-            wrong_type(value, "a table", path, findings);
+            wrong_type_helped(value, "a table", path, advice::table(shape, path), findings);
         }
         (Shape::Tables(item), ValueKind::List { items, .. }) => {
             for each in items {
                 match &mut each.kind {
                     ValueKind::Table(table) => check_table(table, item, path, findings),
-                    _ => wrong_type(each, "a table", path, findings),
+                    _ => wrong_type_helped(each, "a table", path, Some(above_each(path)), findings),
                 }
             }
         }
         (Shape::Tables(_), _) => {
-            wrong_type(value, "an array of tables", path, findings);
-            let last = path.rsplit('.').next().unwrap_or(path);
-            if let Some(fault) = findings.faults.pop() {
-                findings.faults.push(fault.help(format!("write [[{path}]] above each {last}")));
-            }
+            wrong_type_helped(value, "an array of tables", path, Some(above_each(path)), findings);
         }
     }
+}
+
+fn above_each(path: &str) -> String {
+    format!("write [[{path}]] above each {}", path.rsplit('.').next().unwrap_or(path))
 }
 
 fn check_leaf(value: &mut Value, kind: &Kind, path: &str, findings: &mut Findings) {
@@ -178,13 +180,13 @@ fn check_leaf(value: &mut Value, kind: &Kind, path: &str, findings: &mut Finding
             let Some(Entry { value: Value { kind: ValueKind::List { items, .. }, .. }, .. }) =
                 table.entries.get_mut("replace")
             else {
-                return wrong_type(value, "a list", path, findings);
+                return wrong_type_helped(value, "a list", path, Some(advice::list(kind, path)), findings);
             };
             let mut items = std::mem::take(items);
             items.iter_mut().for_each(|item| check_leaf(item, kind, path, findings));
             value.kind = ValueKind::List { items, replace: true };
         }
-        (Kind::List(_), _) => wrong_type(value, "a list", path, findings),
+        (Kind::List(kind), _) => wrong_type_helped(value, "a list", path, Some(advice::list(kind, path)), findings),
     }
 }
 
@@ -194,12 +196,9 @@ fn check_word(value: &mut Value, word: &WordType, path: &str, findings: &mut Fin
             findings.hidden.push(value.span);
         }
         let article = if word.name.starts_with(['a', 'e', 'i', 'o', 'I', 'S']) { "an" } else { "a" };
-        wrong_type(value, &format!("{article} {} in quotes", word.name), path, findings);
         let example = word.choices.first().copied().unwrap_or(word.example);
-        if let Some(fault) = findings.faults.pop() {
-            let help = (!example.is_empty()).then(|| format!("for example {:?}", example));
-            findings.faults.push(fault.maybe_help(help));
-        }
+        let help = (!example.is_empty()).then(|| format!("for example {example:?}"));
+        wrong_type_helped(value, &format!("{article} {} in quotes", word.name), path, help, findings);
         return;
     };
     if let Err(complaint) = (word.check)(text) {
@@ -213,10 +212,14 @@ fn check_word(value: &mut Value, word: &WordType, path: &str, findings: &mut Fin
 }
 
 fn wrong_type(value: &mut Value, wanted: &str, path: &str, findings: &mut Findings) {
+    let unquoted = matches!(value.kind, ValueKind::Text(_)) && matches!(wanted, "true or false" | "a whole number");
+    let help = unquoted.then(|| format!("write {wanted}, without quotes"));
+    wrong_type_helped(value, wanted, path, help, findings);
+}
+
+fn wrong_type_helped(value: &mut Value, wanted: &str, path: &str, help: Option<String>, findings: &mut Findings) {
     if !matches!(value.kind, ValueKind::Invalid) {
         let message = format!("`{path}` must be {wanted}, and is {}", value.type_name());
-        let unquoted = matches!(value.kind, ValueKind::Text(_)) && matches!(wanted, "true or false" | "a whole number");
-        let help = unquoted.then(|| format!("write {wanted}, without quotes"));
         findings.faults.push(Fault::at(value.span, message).maybe_help(help));
         value.kind = ValueKind::Invalid;
     }

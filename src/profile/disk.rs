@@ -250,7 +250,7 @@ fn check_sizes(cx: &mut Decoding, min: Option<&At<ByteSize>>, max: Option<&At<By
 
 /// Warns where two nodes name one disk: it is in one of them.
 pub(super) fn named_twice(cx: &mut Decoding, what: &str, at: &At<String>, before: Span) {
-    let warning = Fault::new(format!("two nodes name the disk of {what} {}", at.value.escape_debug()));
+    let warning = Fault::new(format!("two nodes name the disk of {what} {}", at.value));
     cx.warn(warning.label(at.span, "this one").label(before, "and this one").help("a disk is in one machine only"));
 }
 

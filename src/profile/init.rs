@@ -40,6 +40,12 @@ mod tests {
         assert_eq!(loaded.profile.bios.len(), 1);
         assert_eq!(loaded.profile.inventory.nodes.len(), 2);
         assert_eq!(loaded.profile.appliance.users.len(), 1);
+        // The example's medium is fetched by the appliance. What it needs stands in the list, though it would be added.
+        assert_eq!(loaded.profile.installers["ubuntu-24-04"].media, crate::profile::Media::Fetch);
+        for package in ["curl", "libarchive-tools", "sudo"] {
+            assert!(loaded.profile.distribution.packages.contains(package), "{package}");
+            assert!(profile.contains(&format!("\"{package}\",")), "{package}");
+        }
     }
 
     /// Examples are written `#key = value`, remarks `# Words`.

@@ -111,6 +111,37 @@ fn installer(
     (installer(), facts)
 }
 
+/// Packages whose programs fetch an installer's medium onto the appliance's state disk, and read it there.
+const FETCHING: [&str; 2] = ["curl", "libarchive-tools"];
+
+/// Adds the packages that the appliance needs for what is asked of it, so that no build finds out at its end. An image without
+/// a kernel is no appliance and keeps to its list.
+pub(super) fn add_packages(
+    cx: &mut Decoding,
+    distribution: &mut Distribution,
+    installers: &BTreeMap<String, Installer>,
+    facts: &BTreeMap<String, Facts>,
+) {
+    let fetches = |installer: &Installer| {
+        let url = installer.medium.as_ref().is_some_and(|medium| matches!(medium.place, Place::Url(_)));
+        url && installer.media == Media::Fetch
+    };
+    let Some(name) = installers.iter().find(|(_, installer)| fetches(installer)).map(|(name, _)| name) else { return };
+    if distribution.kernel.is_none() {
+        return;
+    }
+    for package in FETCHING {
+        if distribution.exclude.contains(package)
+            && let Some(facts) = facts.get(name)
+        {
+            let message = format!("the appliance fetches this installer's medium with '{package}', which is excluded");
+            let fault = Fault::at(facts.name, message);
+            cx.fault(fault.help(format!("take \"{package}\" out of distribution.exclude, or use media = \"bake\"")));
+        }
+        distribution.packages.insert(package.to_owned());
+    }
+}
+
 /// The account that opens a node; `None` where the appliance's own is not known for a fault.
 fn account(
     cx: &mut Decoding,

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::advice;
 use super::check::{self, Findings};
 use super::decode::{self, beside, tidy};
 use super::fault::{Fault, Faults, Notes, Warnings};
@@ -200,7 +201,7 @@ impl<'a> Loader<'a> {
         let name = root.section("appliance").word::<Name>(cx, "name");
         let name_text = name.as_ref().map(|at| at.value.0.as_str());
         let appliance = decode::appliance(cx, root, name_text);
-        let distribution = decode::distribution(cx, root, &|file, name| beside(self.sources.path(file), name));
+        let mut distribution = decode::distribution(cx, root, &|file, name| beside(self.sources.path(file), name));
         let ssh_port = appliance.as_ref().map(|appliance| appliance.ssh.port);
         let network = network::network(cx, root, name_text, ssh_port);
         let files = decode::files(cx, root, &|file, name| {
@@ -211,6 +212,9 @@ impl<'a> Loader<'a> {
         let size = |path: &Path| self.files.size(path);
         let inherited = Inherited { appliance: appliance.as_ref(), resolve: &resolve, size: &size };
         let (installers, facts) = installers::installers(cx, root, &inherited);
+        if let Some(distribution) = &mut distribution {
+            installers::add_packages(cx, distribution, &installers, &facts);
+        }
         let outputs = decode::outputs(cx, root);
         let control = control::control(cx, root);
         let (bios, bios_facts) = bios::sets(cx, root);
@@ -275,7 +279,7 @@ impl<'a> Loader<'a> {
         };
         let (mut table, syntax) = {
             let file = self.sources.len();
-            value::parse(file, &text)
+            value::parse(file, &text, |message, at, line| advice::syntax(message, at, line, shape))
         };
         let file = self.sources.add(path.to_owned(), text);
         let Findings { faults, hidden } = check::check(&mut table, shape);

@@ -157,8 +157,8 @@ fn one(
 }
 
 fn signed_sums(cx: &mut Decoding, section: &Section<'_>, resolve: Resolve<'_>) -> Option<SignedSums> {
-    let sums = section.word::<FilePath>(cx, "sums");
-    let signature = section.word::<FilePath>(cx, "signature");
+    let sums = section.word::<FilePlace>(cx, "sums");
+    let signature = section.word::<FilePlace>(cx, "signature");
     let keyring = section.word::<FilePath>(cx, "keyring");
     let half = match (section.key("sums"), section.key("signature"), section.key("keyring")) {
         (Some(span), None, _) => {
@@ -187,7 +187,7 @@ fn signed_sums(cx: &mut Decoding, section: &Section<'_>, resolve: Resolve<'_>) -
 }
 
 /// A URL, or a file relative to the file that names it.
-fn place(at: &At<FilePath>, resolve: Resolve<'_>) -> Place {
+fn place(at: &At<FilePlace>, resolve: Resolve<'_>) -> Place {
     match at.value.0.parse::<Url>() {
         Ok(url) if matches!(url.scheme(), "http" | "https" | "file") => Place::Url(url),
         _ => Place::File(resolve(at.span.file, &at.value.0)),

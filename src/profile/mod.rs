@@ -9,6 +9,9 @@
 //! ```
 //! Each step reports what it finds, takes it out and goes on. `options` is the one description of what may be written.
 
+mod advice;
+#[cfg(test)]
+mod advice_tests;
 mod bios;
 #[cfg(test)]
 mod bios_tests;

@@ -142,7 +142,7 @@ pub struct Distribution {
     /// the lock pins who signed.
     #[serde(skip)]
     pub keyring: Option<PathBuf>,
-    /// Packages asked for: the appliance's base, the kernel and what the profile adds.
+    /// Packages asked for: the appliance's base, the kernel, what the profile adds, and what fetches the installers' media.
     pub packages: BTreeSet<String>,
     /// Packages that must not be installed.
     pub exclude: BTreeSet<String>,

@@ -161,7 +161,7 @@ fn uplink(
                     Fault::new(format!("the gateway {} is not a neighbour of the uplink's address", gateway.value));
                 let net = address.value.trunc();
                 let fault = fault.label(gateway.span, "").label(address.span, format!("the subnet is {net}"));
-                cx.fault(fault.help(format!("{}, not the appliance's own", between(net))));
+                cx.fault(fault.help(between(net, Some(address.value.addr()))));
             }
             _ => {}
         }
@@ -235,23 +235,36 @@ fn usable(cx: &mut Decoding, address: &At<Ipv4Net>) {
     }
 }
 
-/// What to choose in a subnet.
-pub(super) fn between(net: Ipv4Net) -> String {
-    let (first, last) = (net.network().to_bits() + 1, net.broadcast().to_bits() - 1);
+/// What to choose in a subnet, where `taken` is somebody's already.
+pub(super) fn between(net: Ipv4Net, taken: Option<Ipv4Addr>) -> String {
+    let (mut first, mut last) = (net.network().to_bits() + 1, net.broadcast().to_bits() - 1);
+    let taken = taken.filter(|taken| net.contains(taken));
+    match taken.map(Ipv4Addr::to_bits) {
+        Some(taken) if taken == first => first += 1,
+        Some(taken) if taken == last => last -= 1,
+        Some(taken) => {
+            let [first, last, taken] = [first, last, taken].map(Ipv4Addr::from_bits);
+            return format!("choose from {first} to {last}, but not {taken}");
+        }
+        None => {}
+    }
     format!("choose from {} to {}", Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last))
 }
 
 fn check_range(cx: &mut Decoding, range: &At<DhcpRange>, address: &At<Ipv4Net>) {
     let (net, DhcpRange { first, last }) = (address.value.trunc(), range.value);
+    let own = Some(address.value.addr());
     let both = |message: String, text: &str| Fault::new(message).label(range.span, "").label(address.span, text);
     if !net.contains(&first) || !net.contains(&last) {
-        cx.fault(both(format!("the range {first}-{last} leaves the subnet {net}"), "the subnet").help(between(net)));
+        cx.fault(
+            both(format!("the range {first}-{last} leaves the subnet {net}"), "the subnet").help(between(net, own)),
+        );
     } else if (first..=last).contains(&address.value.addr()) {
         let fault = both("the range contains the appliance's own address".to_owned(), "this address");
         cx.fault(fault.help("start the range behind it, or end it before"));
     } else if first == net.network() || last == net.broadcast() {
         let fault = Fault::at(range.span, format!("the range contains the network or broadcast address of {net}"));
-        cx.fault(fault.help(between(net)));
+        cx.fault(fault.help(between(net, own)));
     }
 }
 
@@ -264,7 +277,7 @@ fn check_gateway(cx: &mut Decoding, gateway: &At<Ipv4Addr>, address: &At<Ipv4Net
         cx.fault(fault.help("nodes reach a router only inside their own subnet"));
     } else if router == net.network() || router == net.broadcast() {
         let fault = Fault::at(gateway.span, format!("{router} is the network or broadcast address of {net}"));
-        cx.fault(fault.help(between(net)));
+        cx.fault(fault.help(between(net, None)));
     } else if let Some(range) = range
         && (range.value.first..=range.value.last).contains(&router)
     {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv6Net;
-use netboot::{Bmc, BmcKind, Hostname, Inventory, MacAddr, Node, Program, SecretRef};
+use netboot::{Bmc, BmcKind, DhcpOption, DhcpValue, Hostname, Inventory, MacAddr, Node, Program, SecretRef};
 
 use super::bios;
 use super::disk::{self, Selected};
@@ -129,7 +129,7 @@ fn node(
     let disk = disk::disk(cx, section);
     let bmc = bmc(cx, section);
     let roles = section.words::<Name>(cx, "roles").into_iter().map(|at| at.value.0).collect();
-    let dhcp_options = section.map::<Line>(cx, "dhcp-options", "option");
+    let dhcp_options = dhcp_options(cx, section, collected);
 
     let identities = &mut collected.identities;
     let owner = match &hostname {
@@ -177,9 +177,6 @@ fn node(
         }
         bmc_place(cx, around, bmc.address, *address, &owner, &mut collected.reachable);
     }
-    if let Some(at) = dhcp_options.values().next() {
-        collected.unserved_options.add(at.span);
-    }
     for (what, at) in disk.iter().flat_map(|disk| &disk.exact) {
         match collected.disks.get(&(*what, at.value.clone())) {
             Some(before) => disk::named_twice(cx, what, at, *before),
@@ -209,8 +206,36 @@ fn node(
         bmc: bmc.map(|at| at.bmc),
         bios,
         roles,
-        dhcp_options: dhcp_options.into_iter().map(|(option, at)| (option, at.value.0)).collect(),
+        dhcp_options,
     })
+}
+
+/// A bad one would keep dnsmasq from starting, and every node without an address.
+fn dhcp_options(cx: &mut Decoding, node: &Section<'_>, collected: &mut Collected) -> BTreeMap<DhcpOption, DhcpValue> {
+    let mut sound = BTreeMap::new();
+    let mut places: BTreeMap<DhcpOption, Span> = BTreeMap::new();
+    for (written, at) in node.map::<DhcpText>(cx, "dhcp-options", "option") {
+        // Keys that are no options were reported by the check.
+        let Ok(option) = written.parse::<DhcpOption>() else { continue };
+        if let Some(before) = places.insert(option, at.span) {
+            let fault =
+                Fault::new(format!("the DHCP option {option} is given twice")).label(at.span, format!("as {written}"));
+            cx.fault(fault.label(before, "and here").help("keep one of them"));
+        }
+        match option.value(&at.value.0) {
+            Ok(value) => {
+                sound.insert(option, value);
+            }
+            Err(bad) => {
+                let fault = Fault::new(bad.message).label(at.span, format!("in `node.dhcp-options.{written}`"));
+                cx.fault(fault.help(bad.help));
+            }
+        }
+    }
+    if let Some(span) = places.values().next() {
+        collected.unserved_options.add(*span);
+    }
+    sound
 }
 
 fn known_installer<'a>(cx: &mut Decoding, around: &Surroundings<'a>, install: &At<Name>) -> Option<&'a Facts> {
@@ -277,10 +302,12 @@ fn in_subnet(cx: &mut Decoding, around: &Surroundings<'_>, address: Ipv4Addr, sp
     let net = own.value.trunc();
     if !net.contains(&address) {
         let fault = Fault::new(format!("the address {address} of {owner} lies outside the subnet {net}"));
-        cx.fault(fault.label(span, "").label(own.span, "the provisioning subnet").help(between(net)));
+        cx.fault(
+            fault.label(span, "").label(own.span, "the provisioning subnet").help(between(net, Some(own.value.addr()))),
+        );
     } else if address == net.network() || address == net.broadcast() {
         let fault = Fault::at(span, format!("{address} is the network or broadcast address of {net}"));
-        cx.fault(fault.help(between(net)));
+        cx.fault(fault.help(between(net, Some(own.value.addr()))));
     } else {
         not_dynamic(cx, around, address, span, owner);
     }
@@ -325,7 +352,7 @@ fn bmc_place(
         (_, Some(subnet)) if !subnet.value.contains(&address) => {
             let fault = Fault::new(format!("the address {address} of {owner} lies outside the BMC subnet"));
             let fault = fault.label(span, "").label(subnet.span, format!("the subnet is {}", subnet.value.trunc()));
-            cx.fault(fault.help(between(subnet.value.trunc())));
+            cx.fault(fault.help(between(subnet.value.trunc(), None)));
         }
         _ => {}
     }

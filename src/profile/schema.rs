@@ -143,6 +143,10 @@ fn of_shape(shape: &Shape, strict: bool) -> Json {
             if !required.is_empty() {
                 object["required"] = required.into();
             }
+            // A medium has one place.
+            if ["url", "path"].iter().all(|key| children.contains_key(key)) {
+                object["not"] = json!({ "required": ["url", "path"] });
+            }
             object
         }
         Shape::Map { key, value } => {

@@ -59,15 +59,36 @@ impl Value {
     }
 }
 
+/// The parser's message of a key or a table that stands twice.
+pub(super) const DUPLICATE: &str = "duplicate key";
+
 /// Reads one file's text; what can be recovered of a faulty text is in the table, every syntax error in the faults.
-pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Fault>) {
+/// `advise` has the remedy of an error's message, the text that it is about and the line where it stands.
+pub(super) fn parse(
+    file: usize,
+    text: &str,
+    advise: impl Fn(&str, &str, &str) -> Option<String>,
+) -> (Table, Vec<Fault>) {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let faults = errors.iter().map(|error| {
+    let mut faults = Vec::new();
+    // The options below a header that stands twice are not looked at: they seem to stand twice with it.
+    let mut below = 0;
+    for error in &errors {
         let range = error.span().unwrap_or(0..0);
         let range = floor(text, range.start)..floor(text, range.end.max(range.start));
-        Fault::at(Span::new(file, range), error.message())
-    });
-    let faults = faults.collect();
+        let start = text[..range.start].rfind('\n').map_or(0, |before| before + 1);
+        let line = text[start..].lines().next().unwrap_or_default();
+        if error.message() == DUPLICATE {
+            if range.start < below {
+                continue;
+            }
+            if line.trim_start().starts_with('[') {
+                below = text[range.start..].find("\n[").map_or(text.len(), |next| range.start + next);
+            }
+        }
+        let help = advise(error.message(), &text[range.clone()], line);
+        faults.push(Fault::at(Span::new(file, range), error.message()).maybe_help(help));
+    }
     (table(file, document.into_inner()), faults)
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use netboot::{BmcKind, FileSystem, Hostname, MacAddr, MacAddrError, SecretRef, Sizing};
+use netboot::{BadDhcpOption, BmcKind, DhcpOption, FileSystem, Hostname, MacAddr, MacAddrError, SecretRef, Sizing};
 use url::Url;
 
 use super::names::{RESERVED_USERS, TIMEZONE_AREAS};
@@ -144,7 +144,11 @@ impl Word for SecretRef {
 }
 
 impl Word for Ipv4Addr {
-    const TYPE: WordType = word::<Self>("IPv4 address", "10.10.1.21", "^[0-9]{1,3}(\\.[0-9]{1,3}){3}$");
+    const TYPE: WordType = word::<Self>(
+        "IPv4 address",
+        "10.10.1.21",
+        "^(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$",
+    );
 
     fn parse(text: &str) -> Result<Self, Complaint> {
         text.parse().map_err(|_| match text.split_once('/') {
@@ -496,6 +500,14 @@ checked!(FilePath, "path", "nodes.toml", "", |text| match text.is_empty() || tex
     false => Ok(()),
 });
 checked!(
+    /// A file that may also be fetched.
+    FilePlace,
+    "URL or path",
+    "https://releases.ubuntu.com/24.04/SHA256SUMS",
+    "",
+    |text| FilePath::parse(text).map(drop)
+);
+checked!(
     /// A node's disk, or a shell glob of it.
     DevicePath,
     "device path",
@@ -568,19 +580,22 @@ checked!(Setting, "kernel setting", "net.ipv4.tcp_syncookies", "^[A-Za-z0-9_.*/:
         false => refuse(text, "a kernel setting", "write its name as in sysctl.d(5)"),
     }
 });
-checked!(DhcpOption, "DHCP option", "42", "^([0-9]{1,3}|[a-z0-9-]+)$", |text| {
-    let numeric = text.bytes().all(|b| b.is_ascii_digit());
-    let ok = match numeric {
-        true => text.parse().is_ok_and(|number: u16| (1..=254).contains(&number)),
-        false => text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
-    };
-    match ok && !text.is_empty() {
-        true => Ok(()),
-        false => {
-            refuse(text, "a DHCP option", "write its number (1 to 254) or dnsmasq's name of it, as in \"ntp-server\"")
-        }
+impl Word for DhcpOption {
+    const TYPE: WordType = word::<Self>("DHCP option", "ntp-server", "^([0-9]{1,3}|[A-Za-z][A-Za-z0-9+-]*)$");
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|bad: BadDhcpOption| Complaint::new(bad.message).help(bad.help))
     }
-});
+}
+
+checked!(
+    /// What an option holds is told by the option.
+    DhcpText,
+    "text of one line",
+    "10.10.1.254",
+    "",
+    |text| Line::parse(text).map(drop)
+);
 
 /// Seconds, written with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

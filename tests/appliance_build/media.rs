@@ -1,6 +1,7 @@
 //! Installers' media in a whole build: baked into the image, and beside it for the node that is armed.
 
 use std::fs;
+use std::process::Command;
 
 use provbuild::vocab::Digest;
 
@@ -101,6 +102,17 @@ fn net_baked_media_are_in_the_image_and_only_the_armed_node_installs_beside_it()
     for file in [&part, &into] {
         fs::remove_file(file).unwrap();
     }
+
+    // A plan says why, and that it is no damage.
+    let plan = Command::new(env!("CARGO_BIN_EXE_provbuild"))
+        .args(["plan", "profile.toml", "--store"])
+        .arg(Project::store())
+        .current_dir(&project.directory)
+        .output()
+        .unwrap();
+    let plan = String::from_utf8(plan.stdout).unwrap();
+    let why = "the last build was with --arm node1, this one is without --arm";
+    assert!(plan.lines().any(|line| line.starts_with("image") && line.ends_with(why)), "{plan}");
 
     // Built without the word, nobody is armed any more; whether anybody reads along does not count.
     let (reader, writer) = std::io::pipe().unwrap();

@@ -56,6 +56,15 @@ fn net_two_builds_are_identical_to_the_last_byte() {
     let second = digests(&other.join("out").join(project.name));
     let differing: Vec<_> = first.iter().filter(|one| !second.contains(one)).collect();
     assert!(differing.is_empty() && first.len() == second.len(), "not identical: {differing:#?}");
+    // The user mask of before closes nothing that is to be served.
+    let boot = other.join("out").join(project.name).join("boot");
+    let closed = Command::new("find")
+        .arg(&boot)
+        .args(["(", "-type", "d", "!", "-perm", "755", ")", "-o"])
+        .args(["(", "-type", "f", "!", "-perm", "644", ")"])
+        .output()
+        .unwrap();
+    assert!(closed.status.success() && closed.stdout.is_empty(), "{}", String::from_utf8_lossy(&closed.stdout));
     std::fs::remove_dir_all(&other).unwrap();
 }
 

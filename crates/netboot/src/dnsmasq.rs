@@ -71,9 +71,7 @@ pub fn host_lines(inventory: &Inventory, others: &[NamedHost<'_>], domain: &str,
     if leases == Leases::Served {
         for node in &inventory.nodes {
             for (option, value) in &node.dhcp_options {
-                let number = option.bytes().all(|b| b.is_ascii_digit());
-                let option = if number { option.clone() } else { format!("option:{option}") };
-                let _ = writeln!(lines, "dhcp-option=tag:node-{},{option},{value}", node.hostname);
+                let _ = writeln!(lines, "dhcp-option=tag:node-{},{}", node.hostname, option.words(value));
             }
         }
     }
@@ -164,15 +162,14 @@ fn proxy(strangers_secure: bool, script: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::tests::node;
+    use crate::inventory::tests::{dhcp_options, node};
     use crate::{Bmc, BmcKind};
 
     const SERVER: Ipv4Addr = Ipv4Addr::new(10, 10, 1, 1);
 
     fn inventory() -> Inventory {
         let mut one = node("node1", "ac:1f:6b:6c:5a:76", "10.10.1.21");
-        one.dhcp_options.insert("ntp-server".to_owned(), "10.10.1.1".to_owned());
-        one.dhcp_options.insert("26".to_owned(), "9000".to_owned());
+        one.dhcp_options = dhcp_options(&[("ntp-server", "10.10.1.1"), ("26", "9000")]);
         one.address6 = Some("fd00::21/64".parse().unwrap());
         one.bmc = Some(Bmc {
             address: "10.10.1.11".parse().unwrap(),
@@ -207,7 +204,7 @@ mod tests {
         dhcp-host=ac:1f:6b:6c:5a:77,set:secure,10.10.1.22,node2
         host-record=node2.lab.example,node2,10.10.1.22
         host-record=node2-ceph.lab.example,node2-ceph,10.20.0.22
-        dhcp-option=tag:node-node1,26,9000
+        dhcp-option=tag:node-node1,option:mtu,9000
         dhcp-option=tag:node-node1,option:ntp-server,10.10.1.1
         ");
     }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Hostname, MacAddr};
+use crate::{DhcpOption, DhcpValue, Hostname, MacAddr};
 
 /// All nodes, in the order of nodes.toml.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +48,8 @@ pub struct Node {
     pub bios: Option<String>,
     /// Free words that templates and people group nodes by.
     pub roles: BTreeSet<String>,
-    /// Further DHCP options for this node: option number or dnsmasq's name of it, and its value.
-    pub dhcp_options: BTreeMap<String, String>,
+    /// Further DHCP options for this node.
+    pub dhcp_options: BTreeMap<DhcpOption, DhcpValue>,
 }
 
 /// Which disk of a node: every given field must match. At least one is given.
@@ -202,6 +202,14 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn dhcp_options(written: &[(&str, &str)]) -> BTreeMap<DhcpOption, DhcpValue> {
+        let option = |(option, value): &(&str, &str)| {
+            let option: DhcpOption = option.parse().unwrap();
+            (option, option.value(value).unwrap())
+        };
+        written.iter().map(option).collect()
+    }
+
     #[test]
     fn a_reference_is_never_the_secret() {
         assert_eq!("env:BMC_NODE1".parse(), Ok(SecretRef::Env("BMC_NODE1".to_owned())));
@@ -236,7 +244,7 @@ pub(crate) mod tests {
                 }),
                 bios: Some("supermicro-x11".to_owned()),
                 roles: BTreeSet::from(["storage".to_owned()]),
-                dhcp_options: BTreeMap::from([("42".to_owned(), "10.10.1.1".to_owned())]),
+                dhcp_options: dhcp_options(&[("42", "10.10.1.1")]),
             }],
         };
         let json = serde_json::to_string(&inventory).unwrap();

@@ -27,13 +27,13 @@ pub(super) static OPTIONS: &[Spec] = &[
     ),
     option(
         "installer.<installer>.iso.sums",
-        word::<FilePath>(),
+        word::<FilePlace>(),
         Absent,
-        "SHA256SUMS that must list the digest: URL, or file relative to the file that names it.",
+        "SHA256SUMS that must list the digest; a path is relative to the file that names it.",
     ),
     option(
         "installer.<installer>.iso.signature",
-        word::<FilePath>(),
+        word::<FilePlace>(),
         Absent,
         "SHA256SUMS.gpg, its signature: URL or file.",
     ),

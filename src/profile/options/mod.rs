@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
+use netboot::DhcpOption;
+
 use super::bios::{Attribute, Menu};
-use super::word::{DhcpOption, Name, Setting, UserName, Word, WordType};
+use super::word::{Name, Setting, UserName, Word, WordType};
 use crate::vocab::ImagePath;
 
 mod installers;
@@ -82,6 +84,11 @@ pub(super) fn spec(path: &str) -> Option<&'static Spec> {
     static BY_PATH: LazyLock<HashMap<&'static str, &'static Spec>> =
         LazyLock::new(|| specs(PROFILE).chain(specs(NODES)).map(|spec| (spec.path, spec)).collect());
     BY_PATH.get(path).copied()
+}
+
+/// Where an option stands in the tables.
+pub(super) fn position(spec: &Spec) -> Option<usize> {
+    specs(PROFILE).chain(specs(NODES)).position(|other| other.path == spec.path)
 }
 
 /// What a user's own key must look like, by the word between `<` and `>`.

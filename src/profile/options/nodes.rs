@@ -107,8 +107,8 @@ pub(super) static OPTIONS: &[Spec] = &[
     option("node[].roles", list(&word::<Name>()), NONE, "Words to group nodes by."),
     option(
         "node[].dhcp-options.<option>",
-        word::<Line>(),
+        Kind::Scalar(&<DhcpText as Word>::TYPE),
         Absent,
-        "Further DHCP options for this node, by number or dnsmasq's name.",
+        "Further DHCP options for this node, by number or dnsmasq's name (`dnsmasq --help dhcp`), as in `ntp-server = \"10.10.1.1\"`.",
     ),
 ];

@@ -17,7 +17,7 @@ pub(super) fn text(profile: &Profile, armed: &Armed) -> String {
 The appliance serves its own copy of this tree, in which nobody is armed. To serve this one from another machine, give
 that machine the address {address} on the nodes' network, install dnsmasq, nginx and nftables, and run as root:
 
-    rm -rf {SERVED}/tftp {SERVED}/http && mkdir -p {SERVED} && cp -r tftp http {SERVED}/
+    rm -rf {SERVED}/tftp {SERVED}/http && install -d -m 755 {SERVED} && cp -r --preserve=mode tftp http {SERVED}/
     cp dnsmasq.conf /etc/dnsmasq.d/provbuild.conf
     cp nginx.conf /etc/nginx/sites-enabled/provbuild.conf
     systemctl restart dnsmasq nginx

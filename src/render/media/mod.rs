@@ -11,6 +11,9 @@ use super::{STATE, units};
 use crate::profile::{Installer, Media, Medium, MediumKind, Place, Profile};
 use crate::vocab::Mode;
 
+/// The script's programs and their packages; profiles with such media ask for these by themselves.
+const FETCHING: [(&str, &str); 2] = [("/usr/bin/curl", "curl"), ("/usr/bin/bsdtar", "libarchive-tools")];
+
 const SCRIPT: &str = "/usr/lib/provbuild/fetch-medium";
 
 /// Where the appliance keeps an installer's fetched files.
@@ -37,7 +40,9 @@ pub(super) fn render(canvas: &mut Canvas<'_>, profile: &Profile) {
         return;
     }
     let need = "fetching the installers' media";
-    if canvas.has("/usr/bin/curl", need, "curl") && canvas.has("/usr/bin/bsdtar", need, "libarchive-tools") {
+    // Each is asked for: what is missing is told in one run.
+    let programs = FETCHING.map(|(path, package)| canvas.has(path, need, package));
+    if programs == [true; 2] {
         let script = include_str!("fetch-medium.sh");
         canvas.file_with(SCRIPT, script, |node| node.with_mode(Mode::EXECUTABLE));
     }

@@ -231,3 +231,22 @@ fn a_proxy_answers_with_boot_files_only() {
         text(&rendered, "/etc/systemd/network/20-uplink.network")
     ));
 }
+
+#[test]
+fn what_fetches_the_media_is_missed_in_one_run() {
+    let (profile, _) = with_media(Media::Fetch);
+    let mut base = TestBase::new();
+    for path in ["/usr/bin/curl", "/usr/bin/bsdtar"] {
+        base.tree.remove(&ImagePath::literal(path));
+    }
+    let error = base.render(&profile).unwrap_err();
+    let packages: Vec<_> = error
+        .faults
+        .iter()
+        .map(|fault| match fault {
+            Fault::Missing { package, .. } => *package,
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(packages, ["curl", "libarchive-tools"]);
+}

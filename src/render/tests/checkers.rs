@@ -4,6 +4,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+
 use super::*;
 
 /// Runs a service's own checker; it must be there and be content.
@@ -146,6 +150,82 @@ fn dnsmasq_accepts_its_configuration_of_every_profile() {
             judge("dnsmasq", "dnsmasq-base", &["--test", "-C", &path]);
         }
     });
+}
+
+/// Every option's value as people might write it, the sound and the odd.
+fn dhcp_values() -> impl Strategy<Value = (u8, String)> {
+    let parts = prop_oneof![
+        "[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}",
+        "10\\.10\\.1\\.[0-9]",
+        "10\\.20\\.[0-9]\\.0/24",
+        "[a-z]{1,9}\\.[a-z]{1,3}"
+    ];
+    let value = prop_oneof![
+        2 => prop::collection::vec(parts, 1..40).prop_map(|parts| parts.join(",")),
+        1 => prop::collection::vec("[0-9a-fA-F]{2}", 1..260).prop_map(|bytes| bytes.join(":")),
+        1 => "-?[0-9]{1,11}",
+        1 => "[0-9]{3,5}",
+        1 => "[a-z]{1,9}\\.[a-z]{1,3}(,[a-z]{1,60}){0,3}",
+        1 => "10\\.10\\.1\\.[0-9](,10\\.10\\.1\\.[0-9])?",
+        3 => "[01248]",
+        2 => "[a-z]{1,9}\\.[a-z]{1,3}",
+        2 => "[ -~]{1,255}",
+        1 => "[\\\\\"#,:=0-9a-f ]{1,40}",
+        1 => Just("255.255.240.0".to_owned()),
+        1 => Just("0.0.0.0/0,10.10.1.1".to_owned()),
+    ];
+    (1..=254_u8, value)
+}
+
+/// What the check of nodes.toml lets through, dnsmasq takes: one line that it refuses, and no node has an address.
+#[test]
+fn dnsmasq_accepts_every_dhcp_option_that_the_check_accepts() {
+    let host = "n".repeat(63);
+    let mut accepted = BTreeSet::new();
+    let mut lines = "dhcp-range=10.10.1.0,static,255.255.255.0,600\n".to_owned();
+    let mut runner =
+        TestRunner::new_with_rng(ProptestConfig::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    for _ in 0..20_000 {
+        let (number, value) = dhcp_values().new_tree(&mut runner).unwrap().current();
+        let Ok(option) = number.to_string().parse::<netboot::DhcpOption>() else { continue };
+        if let Ok(value) = option.value(&value) {
+            accepted.insert(number);
+            lines += &format!("dhcp-option=tag:node-{host},{}\n", option.words(&value));
+        }
+    }
+    // All but those that are the server's own: none is so narrow that nothing was tried.
+    let possible = (1..=254_u8).filter(|number| number.to_string().parse::<netboot::DhcpOption>().is_ok());
+    let untried: Vec<_> = possible.filter(|number| !accepted.contains(number)).collect();
+    assert!(untried.is_empty(), "{untried:?}");
+    let (_guard, path) = scratch("dnsmasq.conf", &lines);
+    judge("dnsmasq", "dnsmasq-base", &["--test", "-C", &path]);
+    // It can tell.
+    let (_guard, path) = scratch("dnsmasq.conf", &format!("{lines}dhcp-option=option:ntp-servr,10.10.1.1\n"));
+    let output = Command::new("/usr/sbin/dnsmasq").args(["--test", "-C", &path]).output().unwrap();
+    assert!(!output.status.success());
+}
+
+/// The names are dnsmasq's, each with its number.
+#[test]
+fn dnsmasq_knows_the_dhcp_options_by_the_same_names() {
+    let listed = judge("dnsmasq", "dnsmasq-base", &["--help", "dhcp"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let rows = listed.lines().filter_map(|line| {
+        let (number, name) = line.trim().split_once(' ')?;
+        Some((number.parse::<u8>().ok()?, name.trim()))
+    });
+    // The last is none of DHCP's: dnsmasq sets the header's next server by it.
+    let rows: Vec<_> = rows.filter(|(number, _)| *number < 255).collect();
+    assert!(rows.len() > 50, "{listed}");
+    for (number, name) in rows {
+        let by = |text: &str| text.parse::<netboot::DhcpOption>();
+        match (by(&number.to_string()), by(name)) {
+            (Ok(by_number), Ok(by_name)) => assert_eq!((by_number, by_name.to_string()), (by_name, name.to_owned())),
+            // Refused, and not for its name.
+            (Err(_), Err(bad)) => assert!(bad.message.contains(&format!("{number}, {name},")), "{bad}"),
+            other => panic!("{number} {name}: {other:?}"),
+        }
+    }
 }
 
 #[test]

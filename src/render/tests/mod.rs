@@ -41,7 +41,8 @@ fn node(hostname: &str, mac: &str, address: &str) -> netboot::Node {
 
 fn profile() -> Profile {
     let mut one = node("node1", "ac:1f:6b:6c:5a:76", "10.10.1.21");
-    one.dhcp_options.insert("ntp-server".to_owned(), "10.10.1.1".to_owned());
+    let ntp: netboot::DhcpOption = "ntp-server".parse().unwrap();
+    one.dhcp_options.insert(ntp, ntp.value("10.10.1.1").unwrap());
     one.bmc = Some(netboot::Bmc {
         address: "10.10.1.11".parse().unwrap(),
         mac: Some("ac:1f:6b:6c:58:31".parse().unwrap()),
