@@ -62,13 +62,64 @@ impl Value {
 /// Reads one file's text; what can be recovered of a faulty text is in the table, every syntax error in the faults.
 pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Fault>) {
     let (document, errors) = DeTable::parse_recoverable(text);
+    let document = table(file, document.into_inner());
     let faults = errors.iter().map(|error| {
         let range = error.span().unwrap_or(0..0);
         let range = floor(text, range.start)..floor(text, range.end.max(range.start));
-        Fault::at(Span::new(file, range), error.message())
+        let span = Span::new(file, range);
+        let first = (error.message() == "duplicate key").then(|| first_place(&document, text, span)).flatten();
+        match first {
+            Some(first) => Fault::at(span, error.message()).label(first, "first here").help("keep one of them"),
+            None => Fault::at(span, error.message()),
+        }
     });
     let faults = faults.collect();
-    (table(file, document.into_inner()), faults)
+    (document, faults)
+}
+
+/// Where a key was written before: the nearest place above at which it stands in the same way.
+fn first_place(document: &Table, text: &str, again: Span) -> Option<Span> {
+    // What stands in front of a key, as in "node.bmc." or "[network.".
+    let lead = |span: Span| {
+        let line = text[..span.start].rfind(['\n', '{', ',']).map_or(0, |at| at + 1);
+        text[line..span.start].split_whitespace().collect::<String>()
+    };
+    // A second header takes the first one's place in the tree: it is looked for in the text.
+    let line = text[..again.start].rfind('\n').map_or(0, |at| at + 1);
+    let header = &text[line..again.end];
+    if header.starts_with('[') {
+        let whole =
+            |at: &usize| (*at == 0 || text[..*at].ends_with('\n')) && text[at + header.len()..].starts_with(']');
+        let first = text[..line].match_indices(header).map(|(at, _)| at).filter(whole).last()?;
+        return Some(Span::new(again.file, first + (again.start - line)..first + header.len()));
+    }
+    let key = text.get(again.start..again.end)?.trim_matches(['"', '\'']);
+    let mut places = Vec::new();
+    keys(document, key, again, &mut places);
+    let above = |span: &Span| span.start < again.start && lead(*span) == lead(again);
+    places.into_iter().filter(above).max_by_key(|span| span.start)
+}
+
+/// All places of a key, but those in inline tables that ended before `again`.
+fn keys(table: &Table, key: &str, again: Span, places: &mut Vec<Span>) {
+    for (name, entry) in &table.entries {
+        if name == key {
+            places.push(entry.key);
+        }
+        let values = match &entry.value.kind {
+            ValueKind::List { items, .. } => items.as_slice(),
+            _ => std::slice::from_ref(&entry.value),
+        };
+        for value in values {
+            // An inline table's span is all of it; a table with a header has the header's.
+            let inline = value.span.start > entry.key.start && value.span.end < again.start;
+            if let ValueKind::Table(table) = &value.kind
+                && !inline
+            {
+                keys(table, key, again, places);
+            }
+        }
+    }
 }
 
 /// The nearest character boundary at or before an offset.
