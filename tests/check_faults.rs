@@ -99,6 +99,22 @@ fn nothing_is_written_where_the_check_fails() {
 }
 
 #[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let folder = folder("pipe", &[("profile.toml", "[appliance]\nname = \"small\"\n")]);
+    for pipe in ["nodes.toml", "pipe.toml"] {
+        assert!(Command::new("mkfifo").arg(folder.join(pipe)).status().unwrap().success());
+    }
+    for profile in ["pipe.toml", "profile.toml"] {
+        // timeout(1) ends with 124 where it had to end the program.
+        let check = [env!("CARGO_BIN_EXE_provbuild"), "check", profile];
+        let output = Command::new("timeout").arg("20").args(check).current_dir(&folder).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("it is not a regular file"), "{said}");
+    }
+}
+
+#[test]
 fn a_sound_profile_is_summed_up() {
     let profile = "[appliance]\nname = \"small\"\n[distribution]\nname = \"ubuntu\"\nrelease = \"24.04\"\n\
                    [network.provisioning]\naddress = \"10.10.1.1/24\"\n";

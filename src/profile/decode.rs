@@ -28,8 +28,20 @@ const SMALLEST_MEMORY: ByteSize = ByteSize::mib(512);
 
 pub(super) fn appliance(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>) -> Option<Appliance> {
     let section = root.section("appliance");
-    let hostname = section.word::<Hostname>(cx, "hostname").map(|at| at.value);
-    let hostname = hostname.or_else(|| name?.parse().ok());
+    let mut hostname = section.word::<Hostname>(cx, "hostname").map(|at| at.value);
+    if hostname.is_none()
+        && section.key("hostname").is_none()
+        && let Some(name) = name
+    {
+        match name.parse() {
+            Ok(name) => hostname = Some(name),
+            Err(error) => {
+                let error: netboot::HostnameError = error;
+                let fault = Fault::at(section.key("name").unwrap_or(section.span), error.to_string());
+                cx.fault(fault.help("choose another name, or give the appliance a `hostname` of its own"));
+            }
+        }
+    }
     let memory = section.word::<ByteSize>(cx, "memory");
     let cpus = section.integer::<u32>(cx, "cpus");
     let disk = section.word::<ByteSize>(cx, "disk");

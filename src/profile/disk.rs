@@ -7,6 +7,7 @@
 use netboot::DiskSelector;
 
 use super::fault::Fault;
+use super::glob::Glob;
 use super::nodes::gibibytes;
 use super::reader::{At, Decoding, Section};
 use super::source::Span;
@@ -27,6 +28,20 @@ const NO_DISKS: [&str; 13] =
     ["sr", "cdrom", "fd", "loop", "ram", "zram", "mtdblock", "mtd", "dm-", "md", "mapper", "nbd", "drbd"];
 /// How the kernel's own names of disks begin: another disk may have such a name after the next boot.
 const FOUND_FIRST: [&str; 6] = ["sd", "vd", "xvd", "hd", "nvme", "mmcblk"];
+/// The paths of disks below /dev; those of a disk's parts and of other things match as well, and are told apart by name.
+const DISKS: [&str; 9] = [
+    "sd[a-z]*",
+    "vd[a-z]*",
+    "xvd[a-z]*",
+    "hd[a-z]*",
+    "nvme[0-9]*n[0-9]*",
+    "mmcblk[0-9]*",
+    "pmem[0-9]*",
+    "disk/by-id/?*",
+    "disk/by-path/?*",
+];
+/// How names in /dev/disk/by-id begin that are made of other disks: device mapper, RAID, and LVM's name for a disk that is in use.
+const MADE_OF_DISKS: [&str; 3] = ["disk/by-id/dm-", "disk/by-id/md-", "disk/by-id/lvm-pv-uuid-"];
 /// udev's names for what lies on a disk.
 const CONTENTS: [&str; 4] = ["disk/by-uuid", "disk/by-partuuid", "disk/by-label", "disk/by-partlabel"];
 
@@ -53,7 +68,7 @@ pub(super) fn disk(cx: &mut Decoding, node: &Section<'_>) -> Option<Selected> {
     let ssd = section.flag(cx, "ssd");
 
     for at in [&serial, &model, &vendor, &wwn, &path].into_iter().flatten() {
-        balanced(cx, at);
+        possible(cx, at);
     }
     [("serial number", &serial), ("WWN", &wwn)].into_iter().for_each(|(what, at)| blanks(cx, what, at.as_ref()));
     for at in [&model, &vendor].into_iter().flatten() {
@@ -126,20 +141,18 @@ fn matches_any(glob: &str) -> bool {
     glob.contains('*') && matches!(glob.trim_matches('*'), "" | "?")
 }
 
-/// As in fnmatch(3) a `[` without its `]` stands for itself, which no disk has in its name.
-fn balanced(cx: &mut Decoding, at: &At<String>) {
-    let mut rest = at.value.as_str();
-    while let Some(open) = rest.find('[') {
-        let inside = &rest[open + 1..];
-        let inside = inside.strip_prefix(['!', '^']).unwrap_or(inside);
-        // A `]` directly at the beginning is a member of the set.
-        let skipped = usize::from(inside.starts_with(']'));
-        let Some(close) = inside[skipped..].find(']') else {
+/// A pattern that fnmatch(3) matches with nothing that a disk has in its name: a `[` without its `]` stands for itself.
+fn possible(cx: &mut Decoding, at: &At<String>) {
+    match Glob::parse(&at.value) {
+        Ok(glob) if glob.is_possible() => {}
+        Ok(_) => {
+            let fault = Fault::at(at.span, "no disk can match: a range of the pattern ends before it begins");
+            cx.fault(fault.help("write the lower character first, as in '[a-z]'"));
+        }
+        Err(_) => {
             let fault = Fault::at(at.span, "no disk can match: a '[' of the pattern is never closed");
             cx.fault(fault.help("close it with ']', or write '?' for any one character"));
-            return;
-        };
-        rest = &inside[skipped + close + 1..];
+        }
     }
 }
 
@@ -200,12 +213,19 @@ fn check_path(cx: &mut Decoding, path: &At<String>) {
     {
         let fault = Fault::at(path.span, format!("no disk can match: {} is an NVMe controller", path.value));
         cx.fault(fault.help(format!("write its disk: \"/dev/{device}n1\"")));
-    } else if card || NO_DISKS.iter().any(named) {
+    } else if card || NO_DISKS.iter().any(named) || MADE_OF_DISKS.iter().any(|name| device.starts_with(name)) {
         let fault = Fault::at(path.span, format!("no disk can match: {} is not a disk to install on", path.value));
         cx.fault(fault.help("`lsblk --nodeps --paths` lists the disks of a machine"));
     } else if let Some(whole) = without_partition(device) {
         let fault = Fault::at(path.span, format!("no disk can match: {} is a partition", path.value));
         cx.fault(fault.help(format!("write the whole disk: \"/dev/{whole}\"")));
+    } else if Glob::parse(device)
+        .is_ok_and(|glob| !DISKS.iter().any(|disk| Glob::parse(disk).is_ok_and(|disk| disk.meets(&glob))))
+    {
+        let fault = Fault::at(path.span, format!("no disk can match: {} is no path of a disk", path.value));
+        cx.fault(fault.help(
+            "disks are /dev/disk/by-id/NAME, /dev/disk/by-path/NAME, and by the kernel's names /dev/sda, /dev/nvme0n1 and so on",
+        ));
     } else if !is_pattern(device) && FOUND_FIRST.iter().any(|name| device.starts_with(name)) {
         let message =
             format!("{} is a disk's name until the next boot: the kernel gives it in the order of finding", path.value);
@@ -221,7 +241,9 @@ fn without_partition(device: &str) -> Option<&str> {
         return None;
     }
     let letters = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
-    if let Some(disk) = stem.strip_suffix("-part") {
+    if let Some(disk) = stem.strip_suffix("part")
+        && let Some(disk) = disk.strip_suffix('-').or(disk.ends_with(['*', '?', ']']).then_some(disk))
+    {
         return device.starts_with("disk/").then_some(disk);
     }
     if let Some(disk) = stem.strip_suffix('p')
@@ -266,6 +288,7 @@ mod tests {
             ("nvme0n1p2", "nvme0n1"),
             ("mmcblk0p1", "mmcblk0"),
             ("disk/by-id/ata-X-part1", "disk/by-id/ata-X"),
+            ("disk/by-id/ata-1*part1", "disk/by-id/ata-1*"),
         ] {
             assert_eq!(without_partition(partition), Some(disk));
         }

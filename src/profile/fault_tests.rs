@@ -88,6 +88,39 @@ fn faults_of_the_network() {
             "address = \"10.10.1.1/24\"\n[[network.provisioning.host]]\nname = \"mylab\"\naddress = \"10.10.1.2\"",
             "",
         ),
+        ("prefix_unusable", "address = \"10.10.1.1/31\"", ""),
+        ("range_malformed", "address = \"10.10.1.1/24\"\ndhcp.range = \"10.10.1.100-10.10.1\"", ""),
+        ("server_is_loopback", "address = \"127.0.0.1/8\"", ""),
+        ("server_is_multicast", "address = \"224.0.0.1/24\"", ""),
+        ("networks_overlap", "address = \"10.10.1.1/24\"\n[network.bmc]\nsubnet = \"10.10.0.0/16\"", ""),
+        ("uplink_without_gateway", "address = \"10.10.1.1/24\"\n[network.uplink]\naddress = \"192.0.2.10/24\"", ""),
+        (
+            "host_is_a_lease_time",
+            "address = \"10.10.1.1/24\"\n[[network.provisioning.host]]\nname = \"12h\"\naddress = \"10.10.1.2\"",
+            "",
+        ),
+        ("domain_is_an_address", "address = \"10.10.1.1/24\"\ndomain = \"1.2.3.4\"", ""),
+        (
+            "bmc_is_the_gateway",
+            "address = \"10.10.1.1/24\"\ngateway = \"10.10.1.254\"",
+            "bmc = { address = \"10.10.1.254\" }",
+        ),
+        (
+            "further_address_is_the_gateway",
+            "address = \"10.10.1.1/24\"\ngateway = \"10.10.1.254\"",
+            "addresses = { x = \"10.10.1.254\" }",
+        ),
+        ("further_address_is_broadcast", "address = \"10.10.1.1/24\"", "addresses = { x = \"10.10.1.255\" }"),
+        (
+            "bmc_is_the_uplinks_router",
+            "address = \"10.10.1.1/24\"\n[network.uplink]\naddress = \"192.0.2.10/24\"\ngateway = \"192.0.2.1\"",
+            "bmc = { address = \"192.0.2.1\" }",
+        ),
+        (
+            "bmc_is_broadcast_of_its_subnet",
+            "address = \"10.10.1.1/24\"\n[network.bmc]\nsubnet = \"10.10.9.0/24\"",
+            "bmc = { address = \"10.10.9.255\" }",
+        ),
         ("node_is_the_gateway", "address = \"10.10.1.1/24\"\ngateway = \"10.10.1.21\"", ""),
     ];
     for (name, network, nodes) in cases {
@@ -117,6 +150,21 @@ fn faults_between_nodes() {
         ("hostname_missing", "mac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
         ("hostname_localhost", "hostname = \"localhost\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
         ("hostname_of_a_bmc", "hostname = \"node1-bmc\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        ("hostname_ignore", "hostname = \"ignore\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        ("hostname_infinite", "hostname = \"infinite\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        ("hostname_lease_time", "hostname = \"7d\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\""),
+        (
+            "address6_link_local",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\naddress6 = \"fe80::1/64\"",
+        ),
+        (
+            "address6_mapped",
+            "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\naddress6 = \"::ffff:10.0.0.1/96\"",
+        ),
+        (
+            "derived_name_too_long",
+            "hostname = \"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\nbmc.address = \"10.10.1.12\"",
+        ),
         (
             "name_of_a_network_taken",
             "hostname = \"b\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.10.1.22\"\n\
@@ -186,6 +234,12 @@ fn faults_of_disk_selectors() {
         ("disk_path_with_blank", "path = \"/dev/sda \""),
         ("disk_path_by_uuid", "path = \"/dev/disk/by-uuid/1234-ABCD\""),
         ("disk_path_by_partlabel", "path = \"/dev/disk/by-partlabel/root\""),
+        ("disk_path_device", "path = \"/dev/null\""),
+        ("disk_path_by_id_itself", "path = \"/dev/disk/by-id/\""),
+        ("disk_path_with_dots", "path = \"/dev/../sda\""),
+        ("disk_path_by_id_of_a_volume", "path = \"/dev/disk/by-id/dm-name-vg0-root\""),
+        ("disk_path_glob_of_partitions", "path = \"/dev/disk/by-id/ata-1*part1\""),
+        ("disk_glob_backwards", "serial = \"[z-a]\""),
         ("disk_any_serial", "serial = \"*\""),
         ("disk_any_path", "path = \"/dev/*\", model = \"?*\""),
         ("disk_any_size", "min-size = \"0GB\""),
@@ -205,6 +259,72 @@ fn faults_of_disk_selectors() {
 }
 
 #[test]
+fn secure_boot_takes_the_appliances_distribution() {
+    let installers = "[installer.d]\ndistribution = \"debian\"\nrelease = \"13\"\n\
+                      [installer.u]\ndistribution = \"ubuntu\"\nrelease = \"22.04\"\n";
+    one(
+        "secure_boot_of_another_distribution",
+        &profile(NETWORK, installers),
+        &node("install = \"d\"\nsecure-boot = true"),
+    );
+    let all = NETWORK.replace("dhcp.range", "secure-boot = true\ndhcp.range");
+    one("secure_boot_of_all", &profile(&all, installers), &node("install = \"d\""));
+    for (network, lines) in [
+        (NETWORK, "install = \"u\"\nsecure-boot = true"),
+        (NETWORK, "install = \"d\""),
+        (all.as_str(), "install = \"d\"\nsecure-boot = false"),
+        (all.as_str(), ""),
+    ] {
+        let files = [("profile.toml", &*profile(network, installers)), ("nodes.toml", &*node(lines))];
+        assert!(load_texts(&files).is_ok(), "{lines}");
+    }
+}
+
+#[test]
+fn an_appliance_takes_no_name_that_dnsmasq_reads_otherwise() {
+    one("appliance_named_like_a_lease", &profile(NETWORK, "").replace("mylab", "12"), "");
+    let named = profile(NETWORK, "").replace("\"mylab\"", "\"12\"\nhostname = \"lab\"");
+    assert!(load_texts(&[("profile.toml", &named)]).is_ok());
+    // As a label of the domain it means nothing else.
+    let domain = NETWORK.replace("dhcp.range", "domain = \"7d.internal\"\ndhcp.range");
+    assert!(load_texts(&[("profile.toml", &profile(&domain, ""))]).is_ok());
+    let domain = NETWORK.replace("dhcp.range", &format!("domain = \"{}x\"\ndhcp.range", "x.".repeat(95)));
+    let faults = load_texts(&[("profile.toml", &profile(&domain, ""))]).unwrap_err();
+    assert!(faults.render(false).contains("no room is left for host names"), "{faults}");
+}
+
+#[test]
+fn kernel_parameters_that_say_nothing_of_ours_are_accepted() {
+    let lines = "[installer.d]\ndistribution = \"debian\"\nrelease = \"13\"\n\
+                 kernel-parameters = [\"debian-installer/allow_unauthenticated=true\", \"console=ttyS0\"]\n";
+    assert!(load_texts(&[("profile.toml", &profile(NETWORK, lines))]).is_ok());
+}
+
+#[test]
+fn a_key_that_stands_twice_is_shown_at_both_places() {
+    let nodes = "[[node]]\nhostname = \"a\"\nmac = \"52:54:00:00:00:01\"\naddress = \"10.10.1.21\"\n\
+                 bmc = { mac = \"52:54:00:00:01:01\", address = \"10.10.1.11\" }\nmac = \"52:54:00:00:00:02\"\n";
+    one("key_twice", &profile(NETWORK, ""), nodes);
+    one("table_twice", &profile(NETWORK, "[appliance]\ncpus = 2\n"), "");
+}
+
+#[test]
+fn ssh_keys_as_people_write_them_are_accepted() {
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw";
+    for key in [
+        format!("command=\"echo \\\"hi there\\\"\" {KEY}"),
+        KEY.replace(' ', "\t"),
+        format!("{KEY} of the PRIVATE KEY on my desk"),
+    ] {
+        let lines = format!(
+            "[installer.u]\ndistribution = \"ubuntu\"\nrelease = \"24.04\"\naccount.ssh-keys = ['''{key}''']\n"
+        );
+        let loaded = load_texts(&[("profile.toml", &profile(NETWORK, &lines))]);
+        assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
+    }
+}
+
+#[test]
 fn selectors_that_choose_are_accepted() {
     for selector in [
         "serial = \"*\", model = \"Samsung*\"",
@@ -212,12 +332,42 @@ fn selectors_that_choose_are_accepted() {
         "serial = \"S*\"",
         "path = \"/dev/nvme?n1\"",
         "path = \"/dev/mmcblk0\"",
+        "path = \"/dev/[sv]da\"",
+        "path = \"/dev/disk/by-*/ata-1*\"",
+        "path = \"/dev/disk/by-id/ata-[!0]*\"",
+        "path = \"/dev/pmem0\"",
         "path = \"/dev/disk/by-id/nvme-SN123*\"",
         "path = \"/dev/disk/by-path/pci-0000:00:1f.2-ata-1\"",
     ] {
         let nodes = node(&format!("disk = {{ {selector} }}"));
         let loaded = load_texts(&[("profile.toml", &profile(NETWORK, "")), ("nodes.toml", &nodes)]);
         assert!(loaded.is_ok(), "{selector}: {}", loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn no_path_but_a_disks_is_accepted() {
+    for path in [
+        "tty0",
+        "disk",
+        "disk/by-id",
+        "disk/by-path/",
+        "disk/by-diskseq/1",
+        "/sda",
+        "./sda",
+        "disk/../sda",
+        "vg0/root",
+        "sd",
+        "sd*1",
+        "nvme*",
+        "disk/by-id/md-uuid-x",
+        "disk/by-id/lvm-pv-uuid-x",
+    ] {
+        let nodes = node(&format!("disk = {{ path = \"/dev/{path}\" }}"));
+        let loaded = load_texts(&[("profile.toml", &profile(NETWORK, "")), ("nodes.toml", &nodes)]);
+        let accepted = loaded.is_ok();
+        // Stars may stand for what makes it a disk's name.
+        assert_eq!(accepted, ["sd*1", "nvme*"].contains(&path), "{path}");
     }
 }
 
@@ -325,6 +475,23 @@ fn faults_of_media() {
         ("media_cut_off", "ubuntu", "media = \"bake\"\niso = { path = \"here.iso\", @SHA, size = \"3GiB\" }"),
         ("mirror_scheme", "ubuntu", "mirror = \"file:///srv/ubuntu\""),
         ("kernel_parameter_with_quote", "ubuntu", "kernel-parameters = [\"dyndbg=\\\"+p\\\"\"]"),
+        ("kernel_parameter_of_our_own", "ubuntu", "kernel-parameters = [\"console=ttyS0\", \"ds=none\"]"),
+        ("kernel_parameter_that_parts", "ubuntu", "kernel-parameters = [\"---\"]"),
+        ("kernel_parameters_too_long", "ubuntu", &format!("kernel-parameters = [\"a={}\"]", "b".repeat(1030))),
+        (
+            "account_with_option_unknown",
+            "ubuntu",
+            "account.ssh-keys = [\"foo ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw\"]",
+        ),
+        (
+            "account_with_commented_key",
+            "ubuntu",
+            "account.ssh-keys = [\"# ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw\"]",
+        ),
+        ("account_with_private_key", "ubuntu", "account.ssh-keys = [\"-----BEGIN OPENSSH PRIVATE KEY----- b3Blb\"]"),
+        ("account_with_cut_hash", "ubuntu", "account.password-hash = \"$6$rounds=05000$salt$x\""),
+        ("account_with_weak_hash", "ubuntu", "account.password-hash = \"$1$salt$qJH7.N4xYta3aEG/dfqo/0\""),
+        ("account_with_unknown_hash", "ubuntu", "account.password-hash = \"$9$salt$x\""),
         ("account_reserved", "ubuntu", "account.name = \"maas\""),
         ("account_with_plain_password", "ubuntu", "account.password-hash = \"hunter2\""),
         ("account_with_cut_key", "ubuntu", "account.ssh-keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAA\"]"),

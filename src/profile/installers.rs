@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use netboot::{Account, Addressing, Installation, Keyboard, Release, System};
+use netboot::{Account, Addressing, BadParameter, Keyboard, Release, System};
 use url::Url;
 
 use super::decode::{Resolve, distinct, known_release};
@@ -176,13 +176,23 @@ fn mirror(cx: &mut Decoding, section: &Section<'_>) -> Option<String> {
     Some(mirror.value.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Each word must reach the kernel through every boot loader as it stands.
+/// Each word must reach the kernel through every boot loader as it stands, and take nothing back of what provbuild writes.
 fn kernel_parameters(cx: &mut Decoding, section: &Section<'_>) -> Vec<String> {
     let words = section.words::<KernelParameter>(cx, "kernel-parameters");
     for word in &words {
-        if let Err(error) = Installation::new("vmlinuz", "initrd", vec![word.value.0.clone()]) {
-            cx.fault(Fault::at(word.span, error.to_string()));
+        if let Err(error) = netboot::check_parameter(&word.value.0) {
+            let fault = Fault::at(word.span, error.to_string());
+            cx.fault(match error {
+                BadParameter::Form(_) => fault,
+                _ => fault.help("leave it out: it is written for each node"),
+            });
         }
+    }
+    let texts: Vec<&str> = words.iter().map(|word| word.value.0.as_str()).collect();
+    if let Err(error) = netboot::check_parameters_length(&texts)
+        && let Some(span) = section.key("kernel-parameters")
+    {
+        cx.fault(Fault::at(span, error.to_string()).help("leave some out, or set them on the installed system"));
     }
     words.into_iter().map(|at| at.value.0).collect()
 }

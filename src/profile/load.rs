@@ -1,6 +1,7 @@
 //! Reading a profile with everything that it names: imports, nodes.toml, files.
 
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::advice;
@@ -15,7 +16,7 @@ use super::secrets;
 use super::source::{Sources, Span};
 use super::value::{self, Table, Value, ValueKind};
 use super::word::{FilePath, Name};
-use super::{Inventory, Profile, bios, control, deploy, network, nodes};
+use super::{DistributionName, Inventory, Profile, bios, control, deploy, network, nodes};
 use crate::vocab::Digest;
 
 /// Imports of imports: deeper nesting is a mistake.
@@ -48,7 +49,8 @@ struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = std::fs::File::open(path)?;
+        // Opening a pipe would wait for somebody who writes into it.
+        let file = std::fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
@@ -90,6 +92,7 @@ pub fn load_nodes(path: &Path) -> Result<(Inventory, Warnings), Faults> {
     let around = Surroundings {
         network: &Default::default(),
         hostname: None,
+        distribution: None,
         installers: &Default::default(),
         bios: &Default::default(),
         partial: true,
@@ -221,8 +224,11 @@ impl<'a> Loader<'a> {
         let sum = bios::archive(cx, root, &resolve, &size);
         let deploy = deploy::deploy(cx, root, &outputs, &resolve);
         let place = root.section("appliance");
+        // What is missing was said above.
+        let mut again = Decoding { partial: true, ..Decoding::default() };
         let around = Surroundings {
             network: &network,
+            distribution: root.section("distribution").word::<DistributionName>(&mut again, "name"),
             hostname: appliance.as_ref().map(|appliance| appliance.hostname.as_str()),
             installers: &facts,
             bios: &bios_facts,

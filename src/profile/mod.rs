@@ -23,6 +23,7 @@ mod disk;
 mod distributions;
 #[cfg(test)]
 mod fault_tests;
+mod glob;
 mod identities;
 mod import;
 mod init;

@@ -30,6 +30,8 @@ pub(super) struct Decoded {
     pub(super) proxy: Option<Span>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) uplink: Option<At<Ipv4Net>>,
+    /// The router of the uplink's network.
+    pub(super) uplink_gateway: Option<At<Ipv4Addr>>,
     pub(super) hosts: Vec<(ExtraHost, HostPlaces)>,
     /// The appliance's own, where they are written.
     pub(super) macs: Vec<At<MacAddr>>,
@@ -46,7 +48,8 @@ pub(super) struct HostPlaces {
 
 pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>, ssh_port: Option<u16>) -> Decoded {
     let section = root.section("network");
-    let (uplink, uplink_mac, uplink_net) = uplink(cx, &section.section("uplink"), name, ssh_port);
+    let UplinkAt { uplink, mac: uplink_mac, address: uplink_net, gateway: uplink_gateway } =
+        uplink(cx, &section.section("uplink"), name, ssh_port);
     let provisioning = section.section("provisioning");
     let mac = provisioning.word::<MacAddr>(cx, "mac");
     let address = provisioning.word::<Ipv4Net>(cx, "address");
@@ -77,8 +80,8 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
     }
     let range = range.filter(|_| proxy.is_none());
 
+    let address = address.filter(|address| usable(cx, address));
     if let Some(address) = &address {
-        usable(cx, address);
         for (other, what) in [(&uplink_net, "uplink"), (&bmc_subnet, "BMC network")] {
             if let Some(other) = other
                 && (other.value.contains(&address.value.network()) || address.value.contains(&other.value.network()))
@@ -131,26 +134,32 @@ pub(super) fn network(cx: &mut Decoding, root: &Section<'_>, name: Option<&str>,
         proxy,
         gateway,
         uplink: uplink_net,
+        uplink_gateway,
         hosts,
         macs,
         secure_boot: secure_boot.unwrap_or(false),
     }
 }
 
-fn uplink(
-    cx: &mut Decoding,
-    section: &Section<'_>,
-    name: Option<&str>,
-    ssh_port: Option<u16>,
-) -> (Option<Uplink>, Option<At<MacAddr>>, Option<At<Ipv4Net>>) {
+/// The uplink, where it is sound, and what other checks compare with.
+struct UplinkAt {
+    uplink: Option<Uplink>,
+    mac: Option<At<MacAddr>>,
+    address: Option<At<Ipv4Net>>,
+    gateway: Option<At<Ipv4Addr>>,
+}
+
+fn uplink(cx: &mut Decoding, section: &Section<'_>, name: Option<&str>, ssh_port: Option<u16>) -> UplinkAt {
     let mac = section.word::<MacAddr>(cx, "mac");
     let address = section.word::<Ipv4Net>(cx, "address");
     let gateway = section.word::<Ipv4Addr>(cx, "gateway");
     let dns = section.words::<IpAddr>(cx, "dns");
     let allow_tcp: BTreeSet<u16> = section.integers::<u16>(cx, "allow-tcp").into_iter().map(|at| at.value).collect();
 
+    let written = address.is_some();
+    let address = address.filter(|address| usable(cx, address));
+    let mut neighbour = None;
     if let Some(address) = &address {
-        usable(cx, address);
         match &gateway {
             None if section.key("gateway").is_none() => {
                 let fault = Fault::at(address.span, "a static uplink address needs a gateway");
@@ -163,7 +172,7 @@ fn uplink(
                 let fault = fault.label(gateway.span, "").label(address.span, format!("the subnet is {net}"));
                 cx.fault(fault.help(between(net, Some(address.value.addr()))));
             }
-            _ => {}
+            _ => neighbour = gateway.clone(),
         }
     } else if section.key("address").is_none() {
         for key in ["gateway", "dns"] {
@@ -197,11 +206,12 @@ fn uplink(
             dns: dns.into_iter().map(|at| at.value).collect(),
         }),
         (Some(_), None) => None,
+        (None, _) if written => None,
         (None, _) => Some(Addressing::Dhcp),
     };
     let value = mac.as_ref().map(|at| at.value).or_else(|| Some(derived_mac(name?, Role::Uplink)));
     let uplink = || Some(Uplink { mac: value?, addressing: addressing?, allow_tcp });
-    (uplink(), mac, address)
+    UplinkAt { uplink: uplink(), mac, address, gateway: neighbour }
 }
 
 fn hosts(cx: &mut Decoding, provisioning: &Section<'_>) -> Vec<(ExtraHost, HostPlaces)> {
@@ -219,13 +229,14 @@ fn hosts(cx: &mut Decoding, provisioning: &Section<'_>) -> Vec<(ExtraHost, HostP
     hosts
 }
 
-/// An interface's own address is neither the subnet's first nor its last.
-fn usable(cx: &mut Decoding, address: &At<Ipv4Net>) {
+/// An interface's own address is neither the subnet's first nor its last. `false` where it is no machine's at all: then nothing
+/// else is compared with it.
+fn usable(cx: &mut Decoding, address: &At<Ipv4Net>) -> bool {
     let (net, own) = (address.value, address.value.addr());
     if own.is_loopback() || own.is_multicast() || own.is_unspecified() || own.is_broadcast() {
         let fault = Fault::at(address.span, format!("{own} is not the address of a machine"));
         cx.fault(fault.help("write the appliance's own address in that network, as in \"10.10.1.1/24\""));
-        return;
+        return false;
     }
     if own == net.network() || own == net.broadcast() {
         let which = if own == net.network() { "network" } else { "broadcast" };
@@ -233,6 +244,7 @@ fn usable(cx: &mut Decoding, address: &At<Ipv4Net>) {
         let first = Ipv4Addr::from_bits(net.network().to_bits() + 1);
         cx.fault(fault.help(format!("write the machine's own address, for example \"{first}/{}\"", net.prefix_len())));
     }
+    true
 }
 
 /// What to choose in a subnet, where `taken` is somebody's already.

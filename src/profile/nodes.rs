@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use netboot::{Bmc, BmcKind, DhcpOption, DhcpValue, Hostname, Inventory, MacAddr, Node, Program, SecretRef};
 
+use super::DistributionName;
 use super::bios;
 use super::disk::{self, Selected};
 use super::fault::Fault;
@@ -30,6 +31,8 @@ pub fn memory_for(iso: u64) -> u64 {
 pub(super) struct Surroundings<'a> {
     pub(super) network: &'a Decoded,
     pub(super) hostname: Option<&'a str>,
+    /// What the appliance runs: its shim is the one that nodes with Secure Boot are given.
+    pub(super) distribution: Option<At<DistributionName>>,
     /// All installers, sound or not.
     pub(super) installers: &'a BTreeMap<String, Facts>,
     /// All BIOS settings, sound or not.
@@ -110,6 +113,9 @@ fn appliance(cx: &mut Decoding, identities: &mut Identities, around: &Surroundin
     if let Some(address) = &around.network.uplink {
         identities.address(cx, address.value.addr(), address.span, "the appliance's uplink");
     }
+    if let Some(gateway) = &around.network.uplink_gateway {
+        identities.address(cx, gateway.value, gateway.span, "the uplink's router");
+    }
 }
 
 fn node(
@@ -157,7 +163,7 @@ fn node(
     for (network, at) in &further {
         let owner = format!("the network '{network}' of {owner}");
         identities.address(cx, at.value, at.span, &owner);
-        not_dynamic(cx, around, at.value, at.span, &owner);
+        further_place(cx, around, at, &owner);
         if let Some(hostname) = &hostname {
             identities.derived_name(cx, &hostname.value, network, at.span, &owner);
         }
@@ -190,6 +196,9 @@ fn node(
     {
         collected.used.insert(install.value.0.clone());
         fits(cx, &owner, memory.as_ref(), disk.as_ref(), &install.value.0, facts);
+        if secure_boot {
+            signed(cx, around, &owner, section.key("secure-boot"), install, facts);
+        }
     }
     let bios = bios::of_node(cx, section, around.bios, around.partial, &owner);
     collected.bios.extend(bios.clone());
@@ -290,6 +299,35 @@ fn fits(
     }
 }
 
+/// shim and the GRUB behind it start only what their own distribution signed: they are the appliance's.
+fn signed(
+    cx: &mut Decoding,
+    around: &Surroundings<'_>,
+    owner: &str,
+    said: Option<Span>,
+    install: &At<Name>,
+    facts: &Facts,
+) {
+    let (Some(own), Some(release)) = (&around.distribution, facts.release) else { return };
+    let (installs, signs) = (release.traits().distribution, own.value.title().to_lowercase());
+    if installs == signs {
+        return;
+    }
+    let name = &install.value.0;
+    let message = format!("{owner} enforces Secure Boot, and the appliance's signed loader would refuse '{name}'");
+    let fault = Fault::new(message);
+    let fault = match said {
+        Some(span) => fault.label(span, "").label(install.span, format!("its kernel is signed for {installs}")),
+        None => {
+            fault.label(install.span, format!("its kernel is signed for {installs}, and the profile has `secure-boot`"))
+        }
+    };
+    let fault = fault.label(own.span, format!("its shim and GRUB are {signs}'s"));
+    cx.fault(fault.help(format!(
+        "install it from an appliance of {installs}, or switch Secure Boot off in its firmware and write `secure-boot = false`"
+    )));
+}
+
 /// Rounded up to hundredths: a bound is not shown smaller than it is.
 pub(super) fn gibibytes(bytes: u64) -> String {
     let hundredths = (u128::from(bytes) * 100).div_ceil(1 << 30);
@@ -302,14 +340,29 @@ fn in_subnet(cx: &mut Decoding, around: &Surroundings<'_>, address: Ipv4Addr, sp
     let net = own.value.trunc();
     if !net.contains(&address) {
         let fault = Fault::new(format!("the address {address} of {owner} lies outside the subnet {net}"));
-        cx.fault(
-            fault.label(span, "").label(own.span, "the provisioning subnet").help(between(net, Some(own.value.addr()))),
-        );
-    } else if address == net.network() || address == net.broadcast() {
-        let fault = Fault::at(span, format!("{address} is the network or broadcast address of {net}"));
-        cx.fault(fault.help(between(net, Some(own.value.addr()))));
-    } else {
+        let help = between(net, Some(own.value.addr()));
+        cx.fault(fault.label(span, "").label(own.span, "the provisioning subnet").help(help));
+    } else if inside(cx, net, Some(own.value.addr()), address, span) {
         not_dynamic(cx, around, address, span, owner);
+    }
+}
+
+/// No machine has a subnet's first or last address.
+fn inside(cx: &mut Decoding, net: Ipv4Net, own: Option<Ipv4Addr>, address: Ipv4Addr, span: Span) -> bool {
+    let ends = address == net.network() || address == net.broadcast();
+    if ends {
+        let fault = Fault::at(span, format!("{address} is the network or broadcast address of {net}"));
+        cx.fault(fault.help(between(net, own)));
+    }
+    !ends
+}
+
+/// A further network is of no concern here, but for addresses of the provisioning network that are written as its own.
+fn further_place(cx: &mut Decoding, around: &Surroundings<'_>, at: &At<Ipv4Addr>, owner: &str) {
+    let Some(own) = &around.network.address else { return };
+    if own.value.contains(&at.value) {
+        in_subnet(cx, around, at.value, at.span, owner);
+        not_the_gateway(cx, around, at, owner);
     }
 }
 
@@ -331,7 +384,7 @@ fn not_the_gateway(cx: &mut Decoding, around: &Surroundings<'_>, address: &At<Ip
     {
         let fault = Fault::new(format!("the address {} of {owner} is the gateway's", address.value));
         let fault = fault.label(address.span, "").label(gateway.span, "the nodes' router");
-        cx.fault(fault.help("give the node another address"));
+        cx.fault(fault.help("choose another address"));
     }
 }
 
@@ -347,12 +400,16 @@ fn bmc_place(
     match (&around.network.address, &around.network.bmc_subnet) {
         (Some(own), _) if own.value.contains(&address) => {
             in_subnet(cx, around, address, span, owner);
+            not_the_gateway(cx, around, &At { value: address, span }, owner);
             reachable.add(span);
         }
         (_, Some(subnet)) if !subnet.value.contains(&address) => {
             let fault = Fault::new(format!("the address {address} of {owner} lies outside the BMC subnet"));
             let fault = fault.label(span, "").label(subnet.span, format!("the subnet is {}", subnet.value.trunc()));
             cx.fault(fault.help(between(subnet.value.trunc(), None)));
+        }
+        (_, Some(subnet)) => {
+            inside(cx, subnet.value.trunc(), None, address, span);
         }
         _ => {}
     }

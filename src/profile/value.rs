@@ -70,6 +70,7 @@ pub(super) fn parse(
     advise: impl Fn(&str, &str, &str) -> Option<String>,
 ) -> (Table, Vec<Fault>) {
     let (document, errors) = DeTable::parse_recoverable(text);
+    let document = table(file, document.into_inner());
     let mut faults = Vec::new();
     // The options below a header that stands twice are not looked at: they seem to stand twice with it.
     let mut below = 0;
@@ -87,9 +88,60 @@ pub(super) fn parse(
             }
         }
         let help = advise(error.message(), &text[range.clone()], line);
-        faults.push(Fault::at(Span::new(file, range), error.message()).maybe_help(help));
+        let span = Span::new(file, range);
+        let first = (error.message() == DUPLICATE).then(|| first_place(&document, text, span)).flatten();
+        let fault = Fault::at(span, error.message());
+        faults.push(match first {
+            Some(first) => fault.label(first, "first here").help(help.unwrap_or_else(|| "keep one of them".to_owned())),
+            None => fault.maybe_help(help),
+        });
     }
-    (table(file, document.into_inner()), faults)
+    (document, faults)
+}
+
+/// Where a key was written before: the nearest place above at which it stands in the same way.
+fn first_place(document: &Table, text: &str, again: Span) -> Option<Span> {
+    // What stands in front of a key, as in "node.bmc." or "[network.".
+    let lead = |span: Span| {
+        let line = text[..span.start].rfind(['\n', '{', ',']).map_or(0, |at| at + 1);
+        text[line..span.start].split_whitespace().collect::<String>()
+    };
+    // A second header takes the first one's place in the tree: it is looked for in the text.
+    let line = text[..again.start].rfind('\n').map_or(0, |at| at + 1);
+    let header = &text[line..again.end];
+    if header.starts_with('[') {
+        let whole =
+            |at: &usize| (*at == 0 || text[..*at].ends_with('\n')) && text[at + header.len()..].starts_with(']');
+        let first = text[..line].match_indices(header).map(|(at, _)| at).filter(whole).last()?;
+        return Some(Span::new(again.file, first + (again.start - line)..first + header.len()));
+    }
+    let key = text.get(again.start..again.end)?.trim_matches(['"', '\'']);
+    let mut places = Vec::new();
+    keys(document, key, again, &mut places);
+    let above = |span: &Span| span.start < again.start && lead(*span) == lead(again);
+    places.into_iter().filter(above).max_by_key(|span| span.start)
+}
+
+/// All places of a key, but those in inline tables that ended before `again`.
+fn keys(table: &Table, key: &str, again: Span, places: &mut Vec<Span>) {
+    for (name, entry) in &table.entries {
+        if name == key {
+            places.push(entry.key);
+        }
+        let values = match &entry.value.kind {
+            ValueKind::List { items, .. } => items.as_slice(),
+            _ => std::slice::from_ref(&entry.value),
+        };
+        for value in values {
+            // An inline table's span is all of it; a table with a header has the header's.
+            let inline = value.span.start > entry.key.start && value.span.end < again.start;
+            if let ValueKind::Table(table) = &value.kind
+                && !inline
+            {
+                keys(table, key, again, places);
+            }
+        }
+    }
 }
 
 /// The nearest character boundary at or before an offset.

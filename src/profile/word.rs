@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use netboot::{BadDhcpOption, BmcKind, DhcpOption, FileSystem, Hostname, MacAddr, MacAddrError, SecretRef, Sizing};
+use netboot::{
+    BadDhcpOption, BmcKind, DhcpOption, FileSystem, Hostname, HostnameError, MacAddr, MacAddrError, SecretRef, Sizing,
+};
 use url::Url;
 
 use super::names::{RESERVED_USERS, TIMEZONE_AREAS};
@@ -92,13 +94,13 @@ impl Word for Hostname {
     const TYPE: WordType = word::<Self>("host name", "node1", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
 
     fn parse(text: &str) -> Result<Self, Complaint> {
-        text.parse().map_err(|error: netboot::HostnameError| {
+        text.parse().map_err(|error: HostnameError| {
             let complaint = Complaint::new(error.to_string());
             let mut fixed = text.to_ascii_lowercase().replace(['_', ' '], "-");
             fixed.truncate(fixed.find('.').unwrap_or(fixed.len()));
             match fixed.parse::<Hostname>() {
                 Ok(fixed) => complaint.help(format!("write \"{fixed}\"")),
-                Err(_) if error == netboot::HostnameError::Localhost => {
+                Err(_) if matches!(error, HostnameError::Localhost | HostnameError::Taken(_)) => {
                     complaint.help("choose another name, as in \"node1\"")
                 }
                 Err(_) => complaint.help("use 1 to 63 lowercase letters, digits and inner '-', as in \"node1\""),
@@ -203,10 +205,19 @@ impl Word for Ipv6Net {
             Err(_) => Complaint::new(format!("'{text}' is not an IPv6 address with a prefix length"))
                 .help("write it as in \"fd00:10::21/64\""),
         })?;
-        match net.addr().is_multicast() || net.addr().is_unspecified() || net.addr().is_loopback() {
-            false => Ok(net),
-            true => Err(Complaint::new(format!("{} is not the address of a machine", net.addr()))
-                .help("write the machine's own address, as in \"fd00:10::21/64\"")),
+        let own = "write the machine's own address, as in \"fd00:10::21/64\"";
+        let address = net.addr();
+        if address.is_multicast() || address.is_unspecified() || address.is_loopback() {
+            return Err(Complaint::new(format!("{address} is not the address of a machine")).help(own));
+        }
+        if address.is_unicast_link_local() {
+            let message = format!("{address} holds on one link only: no name server can answer it");
+            return Err(Complaint::new(message).help(own));
+        }
+        match address.to_ipv4_mapped() {
+            None => Ok(net),
+            Some(mapped) => Err(Complaint::new(format!("{address} is the IPv4 address {mapped} in another spelling"))
+                .help("write it at `address`; here stands an IPv6 address, as in \"fd00:10::21/64\"")),
         }
     }
 }
@@ -373,8 +384,11 @@ fn refuse(text: &str, what: &str, help: &str) -> Result<(), Complaint> {
 }
 
 fn is_label(text: &str) -> bool {
-    text.parse::<Hostname>().is_ok()
+    Hostname::is_label(text)
 }
+
+/// Longest domain in front of which a host name of any length can stand (RFC 1035, section 2.3.4: 253 characters in all).
+const LONGEST_DOMAIN: usize = 253 - 64;
 
 checked!(
     /// Name of a profile or an installer: it becomes part of file names and URLs.
@@ -385,8 +399,8 @@ checked!(
     |text| {
         let fixed = || text.trim().to_lowercase().replace(['_', ' ', '.'], "-");
         match text.parse::<Hostname>() {
-            Ok(_) => Ok(()),
-            Err(error @ netboot::HostnameError::Localhost) => {
+            Ok(_) | Err(HostnameError::Taken(_)) => Ok(()),
+            Err(error @ HostnameError::Localhost) => {
                 Err(Complaint::new(error.to_string()).help("choose another name, as in \"mylab\""))
             }
             Err(_) if is_label(&fixed()) => refuse(text, "a name", &format!("write \"{}\"", fixed())),
@@ -395,9 +409,21 @@ checked!(
     }
 );
 checked!(Domain, "DNS domain", "lab.internal", "^[a-z0-9.-]+$", |text| {
-    match text.len() <= 253 && text.split('.').all(is_label) {
-        true => Ok(()),
-        false => refuse(text, "a DNS domain", "write lowercase labels with dots between them, as in \"lab.internal\""),
+    let digits = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    if text.is_empty() || !text.split('.').all(is_label) {
+        return refuse(text, "a DNS domain", "write lowercase labels with dots between them, as in \"lab.internal\"");
+    }
+    if text.rsplit('.').next().is_some_and(digits) {
+        return refuse(
+            text,
+            "a DNS domain: its last label is a number, as in an address",
+            "write it as in \"lab.internal\"",
+        );
+    }
+    match text.len() {
+        ..=LONGEST_DOMAIN => Ok(()),
+        length => Err(Complaint::new(format!("the domain has {length} characters: no room is left for host names"))
+            .help(format!("{LONGEST_DOMAIN} are the most: 253 in all, of which a host name takes up to 63 and a dot"))),
     }
 });
 checked!(UserName, "user name", "ops", "^[a-z_][a-z0-9_-]{0,31}$", |text| {
@@ -652,12 +678,13 @@ impl Word for SshKey {
     const TYPE: WordType = word::<Self>("ssh public key", "ssh-ed25519 AAAA... ops@desk", "");
 
     fn parse(text: &str) -> Result<Self, Complaint> {
-        if secrets::is_private_key(text) {
+        // A sound key may have the words in its comment.
+        if secrets::is_private_key(text) && netboot::lint::ssh_public_key(text).is_err() {
             return Err(
                 Complaint::new("this is a private key").help("paste the one line of the file that ends in .pub")
             );
         }
-        if text.trim() != text || text.chars().any(char::is_control) {
+        if text.trim() != text || text.chars().any(|c| c.is_control() && c != '\t') {
             return Err(Complaint::new("an ssh public key is one line without spaces around it")
                 .help("write each key as its own list item"));
         }

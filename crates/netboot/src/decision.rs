@@ -29,6 +29,66 @@ impl Armed {
     }
 }
 
+/// Parameters that a profile must leave to [`Installation::of`], and what they say. A later word of the same name would win. Some
+/// are other names that casper, cloud-init or debian-installer have for the same (casper(7), ds-identify, the installation
+/// guide's B.5, preseed's aliases); those of one installer mean nothing good to the other one either.
+const OWN_WORDS: [(&str, &[&str]); 6] = [
+    ("where the installer's medium is", &["url", "iso-url", "netboot", "boot", "root", "initrd"]),
+    (
+        "where the installer's answers are",
+        &["ds", "ci.ds", "ci.datasource", "cloud-config-url", "cloud-init", "preseed/url", "preseed/file", "file"],
+    ),
+    ("that nobody is asked", &["autoinstall", "auto", "auto-install/enable", "priority", "debconf/priority"]),
+    ("which NIC is meant", &["BOOTIF", "interface", "netcfg/choose_interface"]),
+    ("how the installer reaches the network", &["ip", "netcfg/no_default_route", "netcfg/get_nameservers"]),
+    ("what the node is called", &["hostname", "domain", "netcfg/get_hostname", "netcfg/hostname", "netcfg/get_domain"]),
+];
+
+/// What Linux on x86 reads of a command line in bytes, with the NUL at its end (COMMAND_LINE_SIZE): it cuts off the rest.
+const COMMAND_LINE: usize = 2048;
+
+/// What of it [`Installation::of`] and the loaders may need for words of their own.
+const OWN_LENGTH: usize = 1024;
+
+/// Why a profile's kernel parameters cannot follow provbuild's own.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadParameter {
+    #[error(transparent)]
+    Form(#[from] BadInstallation),
+    #[error("'{0}' is provbuild's own word: it says {1}")]
+    Own(String, &'static str),
+    #[error("'---' parts the installer's words from the installed system's: provbuild writes it where it belongs")]
+    Parting,
+    #[error("with these {0} bytes the kernel's command line would be longer than the {max} that Linux reads", max = COMMAND_LINE - 1)]
+    TooLong(usize),
+}
+
+/// Whether a word can be one of a profile's kernel parameters.
+///
+/// # Errors
+/// A word that a loader would change, or that would override one of [`Installation::of`]'s.
+pub fn check_parameter(word: &str) -> Result<(), BadParameter> {
+    Installation::new("vmlinuz", "initrd", vec![word.to_owned()])?;
+    if word.bytes().all(|b| b == b'-') {
+        return Err(BadParameter::Parting);
+    }
+    // debian-installer also takes `name?=value`.
+    let name = word.split('=').next().unwrap_or("").trim_end_matches('?');
+    match OWN_WORDS.iter().find(|(_, names)| names.contains(&name)) {
+        Some((says, _)) => Err(BadParameter::Own(name.to_owned(), says)),
+        None => Ok(()),
+    }
+}
+
+/// Whether all of a profile's kernel parameters fit on the line, whatever the node.
+///
+/// # Errors
+/// They are longer than [`Installation::of`] leaves room for.
+pub fn check_parameters_length(words: &[impl AsRef<str>]) -> Result<(), BadParameter> {
+    let length = words.iter().map(|word| word.as_ref().len() + 1).sum();
+    if length > COMMAND_LINE - OWN_LENGTH { Err(BadParameter::TooLong(length)) } else { Ok(()) }
+}
+
 /// A kernel, its initrd and its arguments: ready for any loader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Installation {
@@ -228,6 +288,66 @@ mod tests {
         for bad in ["", "a b", "a\nb", "${mac}", "x'y", "\"", "a\\;b", "||", ";", "#x"] {
             assert!(make(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn words_of_our_own_are_refused() {
+        for own in [
+            "url=http://x/",
+            "ds=none",
+            "BOOTIF=",
+            "autoinstall",
+            "autoinstall=0",
+            "cloud-config-url=x",
+            "ip=off",
+            "initrd=x",
+            "root=/dev/sda1",
+            "iso-url=x",
+            "netboot=nfs",
+            "interface=eth0",
+            "hostname=x",
+            "hostname?=x",
+            "domain=x",
+            "auto=false",
+            "priority=low",
+            "cloud-init=disabled",
+            "---",
+        ] {
+            assert!(check_parameter(own).is_err(), "{own}");
+        }
+        for good in
+            ["console=ttyS0", "debian-installer/allow_unauthenticated=true", "quiet", "nomodeset", "ipv6.disable=1"]
+        {
+            assert_eq!(check_parameter(good), Ok(()), "{good}");
+        }
+    }
+
+    /// Every word that is rendered is in the list, and the longest line fits into what is kept for it.
+    #[test]
+    fn our_own_words_are_listed_and_have_room() {
+        let host = "n".repeat(63);
+        let node = node(&host, "52:54:00:12:34:56", "255.255.255.255");
+        let domain = "d".repeat(189);
+        for gateway in [None, Some("255.255.255.254".parse().unwrap())] {
+            let server = "255.255.255.253".parse().unwrap();
+            let site = Site { domain: &domain, gateway, server, ..crate::system::tests::site() };
+            for release in Release::ALL {
+                let system =
+                    System { release, kernel_parameters: vec!["x".to_owned()], ..crate::system::tests::system() };
+                let media = MediaPaths::of(&"i".repeat(63), release);
+                let seed = "s".repeat(128);
+                let made = Installation::of(&node, &system, &media, &site, &seed).unwrap();
+                let own = made.arguments().iter().filter(|word| *word != "x");
+                for word in own.clone() {
+                    assert!(check_parameter(word).is_err(), "{word}");
+                }
+                // A loader adds `BOOT_IMAGE=KERNEL` and `initrd=initrd`.
+                let line: usize = own.map(|word| word.len() + 1).sum::<usize>() + made.kernel().len() + 32;
+                assert!(line < OWN_LENGTH, "{line}");
+            }
+        }
+        assert_eq!(check_parameters_length(&["a".repeat(1023)]), Ok(()));
+        assert_eq!(check_parameters_length(&["a".repeat(1000), "b".repeat(30)]), Err(BadParameter::TooLong(1032)));
     }
 
     #[test]

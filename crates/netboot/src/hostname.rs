@@ -25,6 +25,10 @@ pub enum HostnameError {
     Localhost,
     #[error("'{0}' is read as a date by many programs; give the host a name with a letter")]
     Date(String),
+    #[error(
+        "'{0}' means something else to dnsmasq where the name of a machine stands: a lease time, or to answer nothing"
+    )]
+    Taken(String),
     #[error("'{0}' is not a host name: letters, digits and '-' only, no '-' at either end")]
     Form(String),
 }
@@ -38,7 +42,19 @@ fn looks_like_a_date(text: &str) -> bool {
     matches!(parts[..], [year, month, day] if digits(year, 4..=4) && digits(month, 1..=2) && digits(day, 1..=2))
 }
 
+/// What dnsmasq's `dhcp-host` takes for a word of its own: then the machine has no name, or gets no address at all (`dhcp-host`
+/// in dnsmasq(8); a lease time may lack its unit).
+fn is_word_of_dnsmasq(text: &str) -> bool {
+    let number = text.strip_suffix(['s', 'm', 'h', 'd', 'w']).unwrap_or(text);
+    matches!(text, "ignore" | "infinite") || !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+}
+
 impl Hostname {
+    /// Whether a text has a label's form, whatever it means as the name of a machine.
+    pub fn is_label(text: &str) -> bool {
+        matches!(text.parse::<Hostname>(), Ok(_) | Err(HostnameError::Taken(_)))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -58,6 +74,7 @@ impl FromStr for Hostname {
             _ if text.contains('.') => Err(HostnameError::Dotted(own())),
             _ if text.starts_with('-') || text.ends_with('-') => Err(HostnameError::Form(own())),
             _ if looks_like_a_date(text) => Err(HostnameError::Date(own())),
+            _ if is_word_of_dnsmasq(text) => Err(HostnameError::Taken(own())),
             _ if text.bytes().all(ok) => Ok(Hostname(own())),
             _ if text.to_ascii_lowercase().bytes().all(ok) => Err(HostnameError::Uppercase(own())),
             _ => Err(HostnameError::Form(own())),
@@ -119,6 +136,13 @@ mod tests {
         assert!(matches!(error("Node1"), HostnameError::Uppercase(_)));
         assert!(matches!(error(&"x".repeat(64)), HostnameError::TooLong(_)));
         assert!(matches!(error("2024-01-01"), HostnameError::Date(_)));
+        for taken in ["ignore", "infinite", "7", "12", "7d", "12h", "1w", "30m", "90s"] {
+            assert_eq!(error(taken), HostnameError::Taken(taken.to_owned()));
+            assert!(Hostname::is_label(taken));
+        }
+        for good in ["ignore1", "n12", "12n", "d", "7-d", "7dd", "h7"] {
+            assert!(good.parse::<Hostname>().is_ok(), "{good}");
+        }
         for bad in ["-a", "a-", "a_b", "a b", "nöde", "a\n"] {
             assert!(matches!(error(bad), HostnameError::Form(_)), "{bad}");
         }

@@ -32,7 +32,9 @@ pub use autoinstall::SeedDocuments;
 pub use bios::{BiosSettings, BiosValue};
 pub use cidata::{CidataError, cidata};
 pub use clients::{ARCHITECTURES, Architecture, GRUB, IPXE_BIOS, IPXE_UEFI, MOK_MANAGER, SHIM, Way};
-pub use decision::{Armed, BadInstallation, Decision, Installation, Reason};
+pub use decision::{
+    Armed, BadInstallation, BadParameter, Decision, Installation, Reason, check_parameter, check_parameters_length,
+};
 pub use declared::{Control, DECLARED_PATH, Declared, DeclaredInstaller, DeclaredSite, SUM_PROGRAM};
 pub use dhcp_option::{BadDhcpOption, DhcpOption, DhcpValue};
 pub use dnsmasq::{Leases, NamedHost, boot_lines, host_lines};
