@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use common::archive::{DATE, NOW, TestKey, write};
 use common::server::{Fault, Server};
+use proptest::collection::vec;
+use proptest::prelude::{Just, any, prop_oneof};
+use proptest::test_runner::{Config, TestRunner};
 use provbuild::fetch::{FileFetcher, Network, Store};
 use provbuild::media::{self, MediaError, Medium};
 use provbuild::profile;
@@ -42,9 +45,13 @@ impl Case {
 
     /// A stand-in for a live-server ISO, by xorriso's mkisofs emulation with these options; gives its digest.
     fn iso(&self, name: &str, info: &str, options: &[&str]) -> Digest {
+        self.iso_of(name, info, options, &kernel())
+    }
+
+    fn iso_of(&self, name: &str, info: &str, options: &[&str], kernel: &[u8]) -> Digest {
         let tree = self.dir.path().join(format!("tree-{name}"));
         write(&tree.join(".disk/info"), info.as_bytes());
-        write(&tree.join("casper/vmlinuz"), &kernel());
+        write(&tree.join("casper/vmlinuz"), kernel);
         write(&tree.join("casper/initrd"), &initrd());
         write(&tree.join("casper/a-squashfs-with-a-rather-long-name.squashfs"), &[7; 10_000]);
         // No two of a test are equal, even where xorriso writes both within one tick of its clock.
@@ -86,7 +93,9 @@ impl Case {
         let store = self.store();
         let network = Network { patience: Some(Duration::from_secs(2)), offline, ..Network::default() };
         let fetcher = FileFetcher::new(&store, network, &Silent);
-        media::prepare("system", installer, installer.medium.as_ref().expect("a medium"), &fetcher, NOW)
+        let medium = installer.medium.as_ref().expect("a medium");
+        media::verify("system", installer, medium, &fetcher, NOW)?;
+        media::prepare("system", installer, medium, &fetcher)
     }
 
     fn noble(&self, medium: &str) -> Result<Medium, MediaError> {
@@ -217,6 +226,16 @@ fn judge_the_appliance_fetches_an_iso_continues_and_verifies_it() {
     appliance.run().unwrap();
     assert_eq!((case.server.log().len(), appliance.names().len()), (0, READY.len()));
 
+    // A verified one that never got its name: nothing is read again.
+    fs::rename(&ready, appliance.media.join(".system.ready")).unwrap();
+    assert_eq!(appliance.run().unwrap(), "system: verified and ready\n");
+    assert_eq!((case.server.log().len(), appliance.names().len()), (0, READY.len()));
+
+    // One that has lost a file is no medium, whatever its name says.
+    fs::write(ready.join("vmlinuz"), "").unwrap();
+    appliance.run().unwrap();
+    assert_eq!((case.server.log().len(), fs::read(ready.join("vmlinuz")).unwrap().len()), (1, kernel().len()));
+
     // A new point release replaces the old one, and only when it is complete.
     let newer = case.iso("newer.iso", &NOBLE.replace("24.04.4", "24.04.5"), &["-J", "-R"]);
     let appliance = Appliance::new(&case, noble, &iso_at(&case.url("newer.iso"), &newer));
@@ -251,6 +270,10 @@ fn judge_the_appliance_refuses_what_is_not_the_medium() {
     let said = refused(&iso_at(&case.url("text.iso"), &Digest::of(b"hello")));
     assert!(said.contains("cannot be read"), "{said}");
 
+    let hollow = case.iso_of("hollow.iso", NOBLE, &["-J", "-R"], b"");
+    let said = refused(&iso_at(&case.url("hollow.iso"), &hollow));
+    assert!(said.contains("'casper/vmlinuz' on the medium is empty"), "{said}");
+
     // debian-installer's archive, the same way.
     let sha256 = case.netboot("netboot.tar.gz", "13 (trixie)");
     let trixie = "distribution = \"debian\"\nrelease = \"13\"";
@@ -283,6 +306,43 @@ fn iso_at(url: &str, sha256: &Digest) -> String {
 
 fn netboot_at(url: &str, sha256: &Digest) -> String {
     format!("netboot = {{ url = {url:?}, sha256 = \"{sha256}\" }}")
+}
+
+/// Whatever the bytes say: an answer, no panic, no endless reading. The digest of each is right, as of one that a stranger published.
+#[test]
+fn judge_damaged_media_get_an_answer() {
+    let case = Case::new();
+    case.iso("sound.iso", NOBLE, &["-J", "-R"]);
+    case.netboot("sound.tar.gz", "13 (trixie)");
+    let sound = fs::read(case.www("sound.iso")).unwrap();
+    // Descriptors, path tables and directories; the files' contents are behind them.
+    let end = sound.windows(20).position(|bytes| bytes == &kernel()[..20]).unwrap();
+    let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
+    let bytes = || vec((32_768..end, prop_oneof![Just(0), Just(0xff), any::<u8>()]), 1..12);
+    runner
+        .run(&bytes(), |changes| {
+            let mut damaged = sound.clone();
+            changes.into_iter().for_each(|(at, byte)| damaged[at] = byte);
+            let path = case.dir.path().join("damaged.iso");
+            fs::write(&path, &damaged).unwrap();
+            let line = format!("iso = {{ path = {path:?}, sha256 = \"{}\" }}", Digest::of(&damaged));
+            // Sound, or a fault: both are answers.
+            let _ = case.noble(&format!("media = \"bake\"\n{line}"));
+            Ok(())
+        })
+        .unwrap();
+    let sound = fs::read(case.www("sound.tar.gz")).unwrap();
+    runner
+        .run(&vec((2..sound.len(), any::<u8>()), 1..6), |changes| {
+            let mut damaged = sound.clone();
+            changes.into_iter().for_each(|(at, byte)| damaged[at] = byte);
+            let path = case.dir.path().join("damaged.tar.gz");
+            fs::write(&path, &damaged).unwrap();
+            let line = format!("netboot = {{ path = {path:?}, sha256 = \"{}\" }}", Digest::of(&damaged));
+            let _ = case.trixie(&format!("media = \"bake\"\n{line}"));
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[test]

@@ -159,26 +159,23 @@ fn sandbox_every_reader_finds_the_same_files() {
     }
 }
 
+/// The label by which cloud-init's search (`blkid -t LABEL=cidata`) finds the medium, and its files by a third reader, once by Rock Ridge
+/// and once by Joliet. (The kernels of the machines where these tests run have no ISO 9660: nobody mounts it here.)
 #[test]
-#[ignore = "needs root and loop devices"]
-fn sandbox_the_kernel_mounts_the_seed_cd() {
+#[ignore = "needs blkid and bsdtar"]
+fn sandbox_the_label_is_found_and_libarchive_reads_both_trees() {
     let folder = tempfile::tempdir().unwrap();
-    let (iso, at) = (folder.path().join("seed.iso"), folder.path().join("at"));
-    std::fs::create_dir(&at).unwrap();
+    let iso = folder.path().join("seed.iso");
     let contents = contents();
     std::fs::write(&iso, image(&contents)).unwrap();
-    // Once with Rock Ridge, once with Joliet.
-    for options in ["loop,ro", "loop,ro,norock"] {
-        let output = Command::new("mount").args(["-t", "iso9660", "-o", options]).args([&iso, &at]).output().unwrap();
-        if !output.status.success() {
-            // Containers of continuous integration often have neither loop devices nor the right to mount.
-            eprintln!("LEFT OUT: mount: {}", String::from_utf8_lossy(&output.stderr));
-            return;
-        }
-        let read: Vec<_> = contents.iter().map(|(name, _)| std::fs::read(at.join(name))).collect();
-        assert!(Command::new("umount").arg(&at).status().unwrap().success());
-        for ((name, content), read) in contents.iter().zip(read) {
-            assert!(&read.unwrap() == content, "{options}: {name}");
+    let iso = iso.to_str().unwrap();
+    let found = good("blkid", "util-linux", &["-p", "-o", "export", iso]);
+    assert!(found.lines().any(|line| line == "LABEL=cidata"), "{found}");
+    assert!(found.lines().any(|line| line == "TYPE=iso9660"), "{found}");
+    for without in ["iso9660:!joliet", "iso9660:!rockridge"] {
+        for (name, content) in &contents {
+            let read = judge("bsdtar", "libarchive-tools", &["-x", "-O", "--options", without, "-f", iso, name]);
+            assert!(read.status.success() && &read.stdout == content, "{without}: {name}");
         }
     }
 }

@@ -206,9 +206,9 @@ impl Build<'_> {
         };
         let keys = Keys::of(&profile.name, &digest, &locked.lock, &locked.digest, &self.armed, daemon_digest.as_ref());
         let pack = self.rootfs(&store, &profile, &locked, &keys)?;
-        let (files, sum) = match media::needed(&profile, &armed).is_empty() && profile.sum.is_none() {
-            true => (BTreeMap::new(), None),
-            false => timed(self.progress, Stage::Media, || {
+        let (files, sum) = match media::wanted(&profile, &armed) || profile.sum.is_some() {
+            false => (BTreeMap::new(), None),
+            true => timed(self.progress, Stage::Media, || {
                 // The file of this machine first: whatever is wrong with it shows before anything is fetched.
                 let sum = profile.sum.as_ref().map(sum::read).transpose()?;
                 let fetcher = FileFetcher::new(&store, self.network.clone(), self.progress);

@@ -63,21 +63,43 @@ pub(super) enum Existing {
     Refused,
 }
 
-/// Writes a file, aside first: who reads the path sees what was there before, or the whole new one. The umask decides who
-/// reads it.
-pub(super) fn file(path: &Path, bytes: &[u8], existing: Existing) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        std::fs::metadata(directory)?;
-        let mode = Permissions::from_mode(0o666);
-        let mut file = tempfile::Builder::new().prefix(".provbuild-").permissions(mode).tempfile_in(directory)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        match existing {
-            Existing::Replaced => file.persist(path).map(drop).map_err(|error| error.error),
-            Existing::Refused => file.persist_noclobber(path).map(drop).map_err(|error| error.error),
-        }
+/// Writes a file, aside first: who reads the path sees what was there before, or the whole new one. Of `mode` the umask
+/// leaves what it does.
+pub(super) fn file(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
+    let write = || match existing {
+        Existing::Replaced => replace(path, bytes, mode),
+        Existing::Refused => aside(path, bytes, mode)?.persist_noclobber(path).map(drop).map_err(|error| error.error),
     };
     // tempfile's own errors name the file aside, which nobody knows and which is gone.
     write().map_err(|error| if error.raw_os_error().is_none() { error.kind().into() } else { error })
+}
+
+/// What is no file (a drive with a stick in it, a pipe) is written itself.
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => {
+            let mut there = std::fs::OpenOptions::new().write(true).open(path)?;
+            there.write_all(bytes)?;
+            return match there.sync_all() {
+                // A pipe or a terminal has nothing to sync.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => Ok(()),
+                other => other,
+            };
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // A link stays one: its target is replaced.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    aside(path, bytes, mode)?.persist(path).map(drop).map_err(|error| error.error)
+}
+
+fn aside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::metadata(directory)?;
+    let mode = Permissions::from_mode(mode);
+    let mut file = tempfile::Builder::new().prefix(".provbuild-").permissions(mode).tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }

@@ -33,6 +33,8 @@ pub enum Reason {
     Truncated { expected: u64, found: u64 },
     #[error("the medium holds no '{path}': it is not {expected}")]
     Missing { path: String, expected: String },
+    #[error("'{0}' on the medium is empty")]
+    Empty(String),
     #[error("'{0}' on the medium is larger than any kernel or initrd")]
     TooLarge(String),
     #[error("the medium says that it is '{says}', not '{expected}...'")]
@@ -45,6 +47,8 @@ pub enum Reason {
     Signature(SignatureError),
     #[error("the signed SHA256SUMS does not list the digest {wanted}{}", names(.listed))]
     NotListed { wanted: Digest, listed: Vec<String> },
+    #[error("the ISO has {size} bytes, and these nodes have less memory than the {needed} that it takes to install from it: {}", .nodes.join(", "))]
+    Memory { size: u64, needed: u64, nodes: Vec<String> },
     #[error(transparent)]
     Sum(#[from] SumFault),
 }
@@ -60,7 +64,7 @@ impl Remedy for MediaError {
     fn help(&self) -> Option<String> {
         Some(match &self.reason {
             Reason::Fetch(error) => return error.help(),
-            Reason::Read(_) | Reason::Damaged(_) | Reason::Truncated { .. } | Reason::TooLarge(_) => {
+            Reason::Read(_) | Reason::Damaged(_) | Reason::Truncated { .. } | Reason::Empty(_) | Reason::TooLarge(_) => {
                 "download the medium again, and check the digest in the profile against the publisher's SHA256SUMS"
                     .to_owned()
             }
@@ -81,6 +85,11 @@ impl Remedy for MediaError {
             }
             Reason::NotListed { .. } => {
                 "the digest in the profile belongs to another point release, or to another file: copy it from SHA256SUMS"
+                    .to_owned()
+            }
+            Reason::Memory { .. } => {
+                "the ISO is loaded into memory: install such nodes from a smaller ISO, or with more memory; with `iso.size` the check knows it \
+                 before anything is fetched"
                     .to_owned()
             }
             Reason::Sum(SumFault::OtherFile { .. }) => {

@@ -50,19 +50,34 @@ struct Remembered {
     initrd: (Digest, u64),
 }
 
-/// Gets an installer's medium ready. `name` is the installer's in the profile, `now` judges the keys that signed it.
-pub fn prepare(
+/// Checks that the digest of an installer's medium is on the publisher's signed list, where the profile names one. Whoever fetches the medium
+/// afterwards, also an appliance, needs the digest alone. `now` judges the keys.
+pub fn verify(
     name: &str,
     installer: &Installer,
     source: &profile::Medium,
     fetcher: &FileFetcher<'_>,
     now: Epoch,
-) -> Result<Medium, MediaError> {
-    let fault = |reason: Reason| MediaError { medium: format!("installer '{name}'"), reason };
-    let traits = installer.system.release.traits();
-    if let Some(signed) = &source.signed {
-        sums::verify(source, signed, installer, fetcher, now).map_err(fault)?;
+) -> Result<(), MediaError> {
+    match &source.signed {
+        Some(signed) => sums::verify(source, signed, installer, fetcher, now).map_err(|reason| of(name, reason)),
+        None => Ok(()),
     }
+}
+
+fn of(name: &str, reason: Reason) -> MediaError {
+    MediaError { medium: format!("installer '{name}'"), reason }
+}
+
+/// Gets an installer's medium ready, after [`verify`]. `name` is the installer's in the profile.
+pub fn prepare(
+    name: &str,
+    installer: &Installer,
+    source: &profile::Medium,
+    fetcher: &FileFetcher<'_>,
+) -> Result<Medium, MediaError> {
+    let fault = |reason: Reason| of(name, reason);
+    let traits = installer.system.release.traits();
     let title = format!("the medium of installer '{name}'");
     let request =
         FileRequest { name: &title, sha256: source.sha256, size: source.size, diagnose: diagnosis(source.kind) };
@@ -91,6 +106,11 @@ pub fn prepare(
         MediumKind::Netboot => archive::read(&mut file, traits),
     };
     let found = found.map_err(fault)?;
+    for (path, bytes) in [(traits.kernel, &found.kernel), (traits.initrd, &found.initrd)] {
+        if bytes.is_empty() {
+            return Err(fault(Reason::Empty(path.to_owned())));
+        }
+    }
     let add = |bytes: &[u8]| {
         let digest = store.add(bytes).map_err(|error| fault(error.into()))?;
         Ok(Content { digest, size: bytes.len() as u64 })

@@ -51,5 +51,6 @@ pub use import::{Imported, import};
 pub use init::init;
 pub use load::{Loaded, load, load_nodes};
 pub use model::*;
+pub use nodes::memory_for;
 pub use schema::{Options, options, schema};
 pub use suggest::nearest;

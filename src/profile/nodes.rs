@@ -21,6 +21,11 @@ use crate::vocab::ByteSize;
 /// Memory that an installer needs beside its ISO.
 const MARGIN: u64 = 1 << 30;
 
+/// Bytes of memory that a node needs to install from an ISO of so many, that is loaded into memory and unpacked from there.
+pub fn memory_for(iso: u64) -> u64 {
+    iso.saturating_mul(2).saturating_add(MARGIN)
+}
+
 /// What the nodes are checked against.
 pub(super) struct Surroundings<'a> {
     pub(super) network: &'a Decoded,
@@ -243,7 +248,7 @@ fn fits(
         return;
     }
     let iso = medium.bytes.unwrap_or(release.traits().typical_medium);
-    let needed = iso.saturating_mul(2).saturating_add(MARGIN);
+    let needed = memory_for(iso);
     if memory.bytes() < needed {
         let message = format!(
             "{owner} has {} of memory, and installing '{installer}' takes {}: twice the ISO's {} and {}",

@@ -25,9 +25,26 @@ const UPLINK: &str = "10.0.2.2";
 const PUBLISHER: u16 = 8099;
 
 pub(crate) struct Appliance {
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
     pub(crate) manifest: Manifest,
-    key: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// A key for ssh in `directory`, and its public line. It stays for the next run.
+pub(crate) fn key(directory: &Path) -> (PathBuf, String) {
+    std::fs::create_dir_all(directory).unwrap();
+    let key = directory.join("key");
+    if !key.exists() {
+        let status = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+        assert!(status.expect("ssh-keygen cannot be run: install openssh-client").success());
+    }
+    let public = std::fs::read_to_string(directory.join("key.pub")).unwrap();
+    (key, public.trim().to_owned())
+}
+
+/// Who logs in to an appliance, in its profile.
+pub(crate) fn tester(public: &str) -> String {
+    format!("\n[appliance.users.tester]\nsudo = true\nssh-keys = [{public:?}]\n")
 }
 
 /// Builds it once for all tests of this program; the store stays for the next run.
@@ -35,14 +52,8 @@ pub(crate) fn appliance() -> &'static Appliance {
     static BUILT: OnceLock<Appliance> = OnceLock::new();
     BUILT.get_or_init(|| {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm-test");
-        std::fs::create_dir_all(&directory).unwrap();
-        let key = directory.join("key");
-        if !key.exists() {
-            let status = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
-            assert!(status.expect("ssh-keygen cannot be run: install openssh-client").success());
-        }
-        let public = std::fs::read_to_string(directory.join("key.pub")).unwrap();
-        let user = format!("\n[appliance.users.tester]\nsudo = true\nssh-keys = [{:?}]\n", public.trim());
+        let (key, public) = key(&directory);
+        let user = tester(&public);
         let sha256 = Digest::of(&std::fs::read(netboot(&directory)).unwrap());
         let installer = format!(
             "\n[installer.trixie]\ndistribution = \"debian\"\nrelease = \"13\"\n\
@@ -58,11 +69,12 @@ pub(crate) fn appliance() -> &'static Appliance {
 
 impl Appliance {
     /// Its machine: the cards with the addresses that the image expects, uplink first.
-    fn spec(&self, name: &'static str, file: &str, bus: Bus, firmware: Firmware) -> Spec {
+    pub(crate) fn spec(&self, name: &'static str, file: &str, bus: Bus, firmware: Firmware) -> Spec {
         Spec {
             name,
             disk: Some(self.directory.join(file)),
             bus,
+            own_disks: Vec::new(),
             firmware,
             first: First::Disk,
             memory_mib: 1536,
@@ -74,7 +86,7 @@ impl Appliance {
         }
     }
 
-    fn wait_until_it_runs(&self, machine: &mut Machine<'_>) {
+    pub(crate) fn wait_until_it_runs(&self, machine: &mut Machine<'_>) {
         machine.wait_for("login:", BOOT);
         machine.wait_for_ssh(&self.key, LOGIN);
         // `--wait` ends when the boot has; the exit status only repeats what is printed.
@@ -155,6 +167,7 @@ fn vm_the_appliance_boots_and_serves_its_nodes() {
         name: "node2",
         disk: None,
         bus: Bus::Nvme,
+        own_disks: Vec::new(),
         firmware: Firmware::Uefi,
         first: First::Pxe,
         memory_mib: 512,

@@ -261,6 +261,7 @@ fn spec(name: &'static str, port: usize, mac: String, firmware: Firmware, first:
         name,
         disk: None,
         bus: Bus::Nvme,
+        own_disks: Vec::new(),
         firmware,
         first,
         memory_mib: 512,

@@ -2,8 +2,8 @@
 //! forwarded ports.
 //!
 //! KVM is used where a guest really runs under it (opening /dev/kvm proves nothing), else TCG: many times slower, so every
-//! deadline here is generous and every wait ends as soon as the console shows that the boot has failed. The machine never
-//! writes to its disk image. It is killed when it is dropped and when the test dies.
+//! deadline here is generous and every wait ends as soon as the console shows that the boot has failed. The machine
+//! writes to its disk image only where a test lets it ([`Spec::own_disks`]). It is killed when it is dropped and when the test dies.
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -67,6 +67,8 @@ pub(crate) struct Spec {
     /// `None`: a machine that has nothing to boot but the network.
     pub(crate) disk: Option<PathBuf>,
     pub(crate) bus: Bus,
+    /// Disks that the machine writes to, with their serial numbers: NVMe, and booted from in this order, after all else.
+    pub(crate) own_disks: Vec<(PathBuf, &'static str)>,
     pub(crate) firmware: Firmware,
     pub(crate) first: First,
     pub(crate) memory_mib: u32,
@@ -196,6 +198,13 @@ impl<'a> Machine<'a> {
                 Bus::Nvme => command.args(["-device", &format!("nvme,drive=system,serial=system,bootindex={index}")]),
                 Bus::Ahci => command.args(["-device", &format!("ide-hd,drive=system,bus=ide.0,bootindex={index}")]),
             };
+        }
+        for (index, (disk, serial)) in spec.own_disks.iter().enumerate() {
+            // Nothing of it must outlive the host.
+            let drive =
+                format!("if=none,id=own{index},format={},file={},cache=unsafe", format_of(disk), disk.display());
+            let device = format!("nvme,drive=own{index},serial={serial},bootindex={}", 3 + index);
+            command.args(["-drive", &drive, "-device", &device]);
         }
         for (index, (link, mac)) in spec.nics.iter().enumerate() {
             let backend = match link {

@@ -10,6 +10,7 @@ mod appliance;
 mod boot_matrix;
 mod client;
 mod harness;
+mod installation;
 mod lab;
 mod machine;
 mod probe;

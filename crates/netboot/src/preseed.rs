@@ -150,6 +150,8 @@ fn answers(node: &Node, system: &System, site: &Site<'_>, reports: bool) -> Resu
     ] {
         file.set(question, "boolean", "true");
     }
+    // Asked in UEFI mode where some disk was made for a BIOS, as our own recipe makes it: the firmware has chosen already.
+    file.set("partman-efi/non_efi_system", "boolean", "true");
     file.set("partman-partitioning/default_label", "string", "gpt");
     file.set("partman-partitioning/choose_label", "select", "gpt");
     file.set("partman-basicfilesystems/no_swap", "boolean", "false");
@@ -265,8 +267,9 @@ fn recipe(storage: &Storage, firmware: Firmware) -> Result<String, SeedError> {
             "{size} {format} {more}method{{ format }} format{{ }} use_filesystem{{ }} filesystem{{ {format} }} mountpoint{{ {mount} }} ."
         ));
     };
-    // A volume belongs to the group; an ordinary partition may be mixed with them.
-    let volume = if lvm { "$lvmok{ } in_vg{ vg0 } lv_name{ root } " } else { "" };
+    // A volume of the group that partman-auto-lvm makes by itself, of all that is left. in_vg{ } would ask for a group that the
+    // recipe makes, "No physical volume defined in volume group".
+    let volume = if lvm { "$lvmok{ } lv_name{ root } " } else { "" };
     match storage {
         Storage::Zfs => {
             let release = crate::Release::Debian13;

@@ -54,7 +54,7 @@ fn every_option_has_its_effect() {
 #[test]
 fn volumes() {
     let storage = Storage::Lvm { sizing: Sizing::Scaled };
-    insta::assert_snapshot!(recipe(&storage, Firmware::Efi).unwrap(), @"provbuild :: 1074 1074 1074 free $iflabel{ gpt } method{ efi } format{ } . 1074 1074 1074 ext4 $bootable{ } method{ format } format{ } use_filesystem{ } filesystem{ ext4 } mountpoint{ /boot } . 2000 10000 107374 ext4 $lvmok{ } in_vg{ vg0 } lv_name{ root } method{ format } format{ } use_filesystem{ } filesystem{ ext4 } mountpoint{ / } .");
+    insta::assert_snapshot!(recipe(&storage, Firmware::Efi).unwrap(), @"provbuild :: 1074 1074 1074 free $iflabel{ gpt } method{ efi } format{ } . 1074 1074 1074 ext4 $bootable{ } method{ format } format{ } use_filesystem{ } filesystem{ ext4 } mountpoint{ /boot } . 2000 10000 107374 ext4 $lvmok{ } lv_name{ root } method{ format } format{ } use_filesystem{ } filesystem{ ext4 } mountpoint{ / } .");
 }
 
 #[test]

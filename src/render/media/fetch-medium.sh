@@ -12,6 +12,7 @@ directory=$2
 target=$directory/$NAME
 partial=$directory/.$NAME.$SHA256.partial
 fresh=$directory/.$NAME.new
+ready=$directory/.$NAME.ready
 
 fail() {
     echo "$NAME: $*" >&2
@@ -33,13 +34,30 @@ member() {
     bsdtar -x -O -q -f "$partial" "$1"
 }
 
-if [ "$(cat "$target/sha256" 2>/dev/null)" = "$SHA256" ]; then
+is_whole() {
+    [ "$(cat "$1/sha256" 2>/dev/null)" = "$SHA256" ] && [ -s "$1/vmlinuz" ] && [ -s "$1/initrd" ] &&
+        { [ "$KIND" != iso ] || [ -s "$1/$NAME.iso" ]; }
+}
+
+# The name must not reach the disk before the content; a verified medium survives whatever happens between the steps.
+take() {
+    rm -rf "$target"
+    mv -T "$ready" "$target"
+    rm -f "$partial"
+    echo "$NAME: verified and ready"
+}
+
+if is_whole "$target"; then
     echo "$NAME: ready"
+    exit 0
+fi
+if is_whole "$ready"; then
+    take
     exit 0
 fi
 
 mkdir -p "$directory"
-rm -rf "$fresh"
+rm -rf "$fresh" "$ready"
 # What is left of another medium of the same installer is of no use any more.
 for other in "$directory/.$NAME."*.partial; do
     [ "$other" = "$partial" ] || rm -f "$other"
@@ -70,11 +88,10 @@ if [ -n "$IDENTITY" ]; then
 fi
 member "$KERNEL" > "$fresh/vmlinuz" || fail "the medium holds no '$KERNEL'"
 member "$INITRD" > "$fresh/initrd" || fail "the medium holds no '$INITRD'"
-[ "$KIND" != iso ] || mv "$partial" "$fresh/$NAME.iso"
+[ -s "$fresh/vmlinuz" ] || fail "'$KERNEL' on the medium is empty"
+[ -s "$fresh/initrd" ] || fail "'$INITRD' on the medium is empty"
+[ "$KIND" != iso ] || ln "$partial" "$fresh/$NAME.iso"
 echo "$SHA256" > "$fresh/sha256"
-# The name must not reach the disk before the content.
 sync
-rm -rf "$target"
-mv -T "$fresh" "$target"
-rm -f "$partial"
-echo "$NAME: verified and ready"
+mv -T "$fresh" "$ready"
+take

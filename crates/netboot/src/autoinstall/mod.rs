@@ -167,7 +167,8 @@ struct Reporting<'a> {
     provbuild: Reporter<'a>,
 }
 
-/// A handler of curtin's (curtin/reporter/handlers.py, WebHookHandler). Below INFO are requests of the installer to itself.
+/// A handler of curtin's (curtin/reporter/handlers.py, WebHookHandler), which keeps `level` and sends whatever its level: the server leaves out what
+/// it does not want.
 #[derive(Serialize)]
 struct Reporter<'a> {
     #[serde(rename = "type")]

@@ -44,7 +44,7 @@ pub(super) fn check(sections: &Sections<'_>, facts: &Facts, report: &mut Report<
     let user_data = sections.get("user-data");
     match sections.get("identity") {
         Some(identity) => check_identity(identity, facts, report),
-        None if sections.asks("identity") => {}
+        None if sections.asks("identity") || resets_only(sections) => {}
         None => match user_data {
             None => {
                 report
@@ -67,6 +67,12 @@ pub(super) fn check(sections: &Sections<'_>, facts: &Facts, report: &mut Report<
     }
     let shut = check_way_in(sections, report);
     check_ssh(sections, shut, report);
+}
+
+/// Only the reset partition is made: there is no system for anybody to log in to.
+fn resets_only(sections: &Sections<'_>) -> bool {
+    let layout = sections.get("storage").and_then(|storage| storage.get("layout"));
+    layout.and_then(|layout| layout.get("reset-partition-only")).is_some_and(|only| only.is(true))
 }
 
 /// The users of cloud-init where no `identity` makes one: whether one of them can log in. True if none can.
@@ -158,7 +164,7 @@ fn check_user_name(name: &Node, report: &mut Report<'_>) {
     let Some(text) = name.text() else { return };
     if is_reserved_user(text) {
         report
-            .error(&name.range, format!("the user name '{text}' is reserved by the system: the installer refuses it"))
+            .error(&name.range, format!("the user name '{text}' is reserved by the system: newer installers refuse it, older ones leave it to the first boot"))
             .help("choose another one, for example 'ops'");
         return;
     }
@@ -167,11 +173,17 @@ fn check_user_name(name: &Node, report: &mut Report<'_>) {
         text.bytes().next().is_some_and(letter) && text.bytes().all(|b| letter(b) || b.is_ascii_digit() || b == b'-');
     if !form {
         report
-            .error(&name.range, format!("'{}' is not a user name: the installer refuses it", shown(text)))
+            .error(
+                &name.range,
+                format!(
+                    "'{}' is not a user name: newer installers refuse it, older ones leave it to the first boot",
+                    shown(text)
+                ),
+            )
             .help("use lowercase letters, digits, '_' and '-', starting with a letter or '_'");
     } else if text.len() > 32 {
         report
-            .error(&name.range, "the user name is longer than 32 characters: the installer refuses it")
+            .error(&name.range, "the user name is longer than 32 characters: newer installers refuse it, older ones leave it to the first boot")
             .help("choose a shorter one");
     }
 }

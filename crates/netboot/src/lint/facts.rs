@@ -14,7 +14,7 @@ pub(super) struct Facts {
     /// What an unknown layout name does.
     pub(super) unknown_layout: &'static str,
     pub(super) match_keys: &'static [&'static str],
-    /// `match` may be a list, of which the first that fits counts.
+    /// `match` may be a list, of which the first that fits counts, on all media: 24.04.1's stop at one (AttributeError), 24.08's take it.
     pub(super) match_lists: bool,
     /// Sections that the first media of the release do not know.
     pub(super) unknown_sections: &'static [&'static str],
@@ -33,7 +33,7 @@ const NOBLE: Facts = Facts {
     layouts: &["direct", "lvm", "zfs", "hybrid", "dd"],
     unknown_layout: "the installer silently takes 'direct'",
     match_keys: &["size", "serial", "model", "vendor", "path", "ssd", "install-media", "id_path", "devpath"],
-    match_lists: true,
+    match_lists: false,
     unknown_sections: &[],
     sizing_policy: true,
     mirror_selection: true,

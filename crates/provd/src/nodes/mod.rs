@@ -191,8 +191,7 @@ impl Nodes {
             }
             _ => Refusal::bad("the body breaks off"),
         })?;
-        let report = read::report(kind, &body).map_err(Refusal::bad)?;
-        drop(body);
+        let report = read::report(kind, body.into(), &token.reveal()).map_err(Refusal::bad)?;
         let outcome = self.blocking(move |nodes| {
             let _long = long;
             nodes.app.registry.report(&token, report, from, Timestamp::now())

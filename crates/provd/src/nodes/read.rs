@@ -25,7 +25,6 @@ struct Event {
     #[serde(default)]
     timestamp: Option<f64>,
     #[serde(default)]
-    #[expect(dead_code, reason = "its type is checked, and nothing depends on it")]
     level: Option<String>,
     #[serde(default)]
     result: Option<EventResult>,
@@ -46,11 +45,13 @@ enum EventResult {
     Fail,
 }
 
-/// Reads a body of a kind.
+/// Reads a body of a kind, without the token that brought it here: installers tell their own commands, and log them.
 ///
 /// # Errors
 /// Why it is none, in words of ours: nothing of the body is in them.
-pub fn report(kind: ReportKind, body: &[u8]) -> Result<Report, &'static str> {
+pub fn report(kind: ReportKind, mut body: Vec<u8>, token: &str) -> Result<Report, &'static str> {
+    forget(&mut body, token.as_bytes());
+    let body = body.as_slice();
     match kind {
         ReportKind::Webhook => webhook(body).map(Report::Progress),
         ReportKind::Step => step(body).map(Report::Progress),
@@ -61,11 +62,27 @@ pub fn report(kind: ReportKind, body: &[u8]) -> Result<Report, &'static str> {
     }
 }
 
+fn forget(body: &mut [u8], secret: &[u8]) {
+    let mut at = 0;
+    while let Some(found) = body[at..].windows(secret.len()).position(|bytes| bytes == secret) {
+        body[at + found..][..secret.len()].fill(b'*');
+        at += found + secret.len();
+    }
+}
+
+/// Whether an event's description is a command's whole text, in which a profile may have secrets: subiquity's `command_0` and so on, and whatever
+/// curtin says at DEBUG, which its webhook sends too (it keeps `level` and never looks at it: curtin/reporter/handlers.py).
+fn tells_a_command(event: &Event) -> bool {
+    let last = event.name.rsplit('/').next().unwrap_or_default();
+    last.starts_with("command_") || event.level.as_deref() == Some("DEBUG")
+}
+
 fn webhook(body: &[u8]) -> Result<Progress, &'static str> {
     let event: Event = serde_json::from_slice(body).map_err(|_| "this is no event of an installer")?;
     if event.name.trim().is_empty() {
         return Err("the event has no name");
     }
+    let command = tells_a_command(&event);
     let (kind, result) = match (event.event_type, event.result) {
         (EventType::Start, None) => (Phase::Start, None),
         (EventType::Start, Some(_)) => return Err("an event that starts has no result"),
@@ -77,7 +94,8 @@ fn webhook(body: &[u8]) -> Result<Progress, &'static str> {
         EventResult::Fail => "FAIL".to_owned(),
     });
     let at = event.timestamp.map(time).transpose()?;
-    Ok(Progress { kind, name: event.name, text: event.description, at, result })
+    let text = if command { String::new() } else { event.description };
+    Ok(Progress { kind, name: event.name, text, at, result })
 }
 
 /// A clock may be wrong (how far it is believed is the registry's question), but its time must be one.
@@ -142,7 +160,30 @@ mod tests {
     use super::*;
 
     fn read(kind: ReportKind, text: &str) -> Result<Report, &'static str> {
-        report(kind, text.as_bytes())
+        report(kind, text.into(), TOKEN)
+    }
+
+    const TOKEN: &str = "00112233445566778899aabbccddeeff";
+
+    /// The first early command of a node that reports has the URL to report to; subiquity describes a command by its text.
+    #[test]
+    fn what_an_installer_says_of_its_commands_is_not_kept() {
+        let command = |name: &str, level: &str| {
+            let text = STARTS.replace("subiquity/Install/install", name).replace("INFO", level);
+            let text = text.replace("installing system", &format!("printf %s http://10.10.1.1/report/{TOKEN} s3cret"));
+            let Ok(Report::Progress(progress)) = read(ReportKind::Webhook, &text) else { panic!() };
+            progress.text
+        };
+        assert_eq!(command("subiquity/Early/run/command_0", "INFO"), "");
+        assert_eq!(command("subiquity/Error/run", "DEBUG"), "");
+        let stars = "*".repeat(32);
+        assert_eq!(command("subiquity/Early/run", "INFO"), format!("printf %s http://10.10.1.1/report/{stars} s3cret"));
+        let Ok(Report::Failed { reason, log }) =
+            read(ReportKind::Failed, &format!("{TOKEN}\n{TOKEN}{TOKEN}\u{fffd}0{TOKEN}"))
+        else {
+            panic!()
+        };
+        assert_eq!((reason, log.unwrap()), (stars.clone(), format!("{stars}{stars}\u{fffd}0{stars}")));
     }
 
     /// As subiquity sends it.
@@ -229,10 +270,10 @@ mod tests {
         for bad in ["", "\n", "  \nx"] {
             assert!(read(ReportKind::Step, bad).is_err(), "{bad:?}");
         }
-        assert!(report(ReportKind::Step, b"\xff").is_err());
+        assert!(report(ReportKind::Step, b"\xff".to_vec(), TOKEN).is_err());
         assert_eq!(read(ReportKind::Installed, "\r\n"), Ok(Report::Installed));
         assert!(read(ReportKind::Installed, "x").is_err());
-        let failed = |text: &[u8]| match report(ReportKind::Failed, text) {
+        let failed = |text: &[u8]| match report(ReportKind::Failed, text.to_vec(), TOKEN) {
             Ok(Report::Failed { reason, log }) => (reason, log),
             other => panic!("{other:?}"),
         };

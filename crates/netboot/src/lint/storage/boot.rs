@@ -11,6 +11,16 @@ use crate::lint::report::Report;
 pub(super) fn check(actions: &[Action<'_>], at: &Range<usize>, report: &mut Report<'_>) {
     let of = |kind: &'static str| actions.iter().filter(move |action| action.kind == kind);
     let by_id = |id: &str| actions.iter().find(|action| action.id == id && !id.is_empty());
+    for mount in of("mount") {
+        let path = mount.node.get("path").and_then(|node| Some((node, node.text()?)));
+        if let Some((node, _)) =
+            path.filter(|(_, path)| path.starts_with("/boot/efi/") && path.trim_end_matches('/') == "/boot/efi")
+        {
+            report
+                .error(&node.range, "the installer looks for '/boot/efi' letter by letter: it finds no boot loader's partition, and stops")
+                .help("write '/boot/efi'");
+        }
+    }
     // The partition that is mounted at /boot/efi, and its file system.
     let efi = of("mount")
         .find(|mount| mount.reference("path").is_some_and(|path| path.trim_end_matches('/') == "/boot/efi"))

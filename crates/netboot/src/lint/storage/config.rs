@@ -184,23 +184,31 @@ fn check_disk(node: &Node, facts: &Facts, report: &mut Report<'_>) {
                 .error(&matched.key.range, format!("'match' is silently ignored, because '{name}' is there too"))
                 .help(format!("put '{name}' below 'match', or leave 'match' out"));
         }
-        (None, None) => {
-            report
-                .warning(&node.range, "this disk has no 'match', 'serial' or 'path': the installer takes any disk")
-                .help("add 'match' with the serial number of the disk");
-        }
+        (None, None) => match node.entry("wwn") {
+            Some(wwn) => {
+                report
+                    .error(&wwn.key.range, "the installer selects no disk by 'wwn': any disk may be taken")
+                    .help("add 'match' with the serial number of the disk");
+            }
+            None => {
+                report
+                    .warning(&node.range, "this disk has no 'match', 'serial' or 'path': the installer takes any disk")
+                    .help("add 'match' with the serial number of the disk");
+            }
+        },
         _ => {}
     }
     if let Some(direct) = direct
-        && let Some(text) = direct.value.text().filter(|text| selector::is_glob(text))
+        && let Some(text) = direct.value.text()
     {
         let name = key_shown(direct);
-        report
-            .error(
-                &direct.value.range,
-                format!("'{name}' is compared letter by letter here: '{}' fits no disk", shown(text)),
-            )
-            .help(format!("write it below 'match', as in 'match: {{{name}: ...}}'"));
+        let help = format!("write it below 'match', as in 'match: {{{name}: ...}}'");
+        if selector::is_glob(text) {
+            let message = format!("'{name}' is compared letter by letter here: '{}' fits no disk", shown(text));
+            report.error(&direct.value.range, message).help(help);
+        } else {
+            selector::check_whole(&name, &direct.value, text, report);
+        }
     }
 }
 
@@ -250,13 +258,14 @@ fn check_sizes(actions: &[Action<'_>], report: &mut Report<'_>) {
     }
 }
 
-/// A number, whole or with a point, and one letter; or whole percents.
+/// A number, whole or with a point, one of curtin's letters, and a `B` that changes nothing (curtin's human2bytes); or whole percents.
 fn is_size(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if let Some(percent) = text.strip_suffix('%') {
         return digits(percent);
     }
-    let number = text.strip_suffix(|c: char| "BKMGTPbkmgtp".contains(c)).unwrap_or(text);
+    let number = text.strip_suffix('B').unwrap_or(text);
+    let number = number.strip_suffix(['K', 'M', 'G', 'T']).unwrap_or(number);
     match number.split_once('.') {
         Some((whole, part)) => digits(whole) && digits(part),
         None => digits(number),
@@ -275,7 +284,7 @@ fn check_percents(actions: &[Action<'_>], report: &mut Report<'_>) {
         let percent: u64 = percent.parse().unwrap_or(u64::MAX);
         if percent > 100 {
             report
-                .error(&size.range, "the size is more than 100% of the device: the installer stops")
+                .error(&size.range, "the size is more than 100% of the device: partitioning fails")
                 .help("write at most '100%', or -1 for the rest");
             continue;
         }

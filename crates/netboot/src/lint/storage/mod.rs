@@ -100,6 +100,10 @@ fn check_layout(layout: &Node, at: &std::ops::Range<usize>, facts: &Facts, repor
                     "'hybrid' is for media with an encrypted core boot system: the server medium stops",
                 )
                 .help("write 'lvm' with a password for an encrypted server");
+        } else if text == "dd" {
+            report
+                .warning(&node.range, "'dd' is for media that carry an image of a whole disk: the server medium stops")
+                .help("write 'direct' or 'lvm'");
         }
         for (key, only) in [("sizing-policy", "lvm"), ("encrypted", "hybrid"), ("recovery-key", "lvm")] {
             if let Some(entry) = layout.entry(key).filter(|_| text != only) {

@@ -106,16 +106,7 @@ fn check_value(path: &str, name: &str, value: &Node, text: &str, report: &mut Re
             .help("write a value");
         return;
     }
-    if name == "path" && text.starts_with("/dev/disk/") {
-        report
-            .error(
-                &value.range,
-                format!(
-                    "'{path}.path' is compared with kernel names, never with links: '{}' fits no disk",
-                    shown(text)
-                ),
-            )
-            .help("match by 'serial' or 'id_path', or write the kernel's name, as in '/dev/sda'");
+    if name == "path" && is_link(&format!("{path}.path"), value, text, report) {
         return;
     }
     if text.bytes().all(|b| b == b'*') {
@@ -140,6 +131,32 @@ fn check_value(path: &str, name: &str, value: &Node, text: &str, report: &mut Re
             )
             .help(format!("write '{0}*' for what begins so, or '*{0}*' for what contains it", shown(text)));
     }
+}
+
+fn is_link(name: &str, value: &Node, text: &str, report: &mut Report<'_>) -> bool {
+    let link = text.starts_with("/dev/disk/");
+    if link {
+        report
+            .error(
+                &value.range,
+                format!("'{name}' is compared with kernel names, never with links: '{}' fits no disk", shown(text)),
+            )
+            .help("match by 'serial' or 'id_path', or write the kernel's name, as in '/dev/sda'");
+    }
+    link
+}
+
+/// The value of a disk's own `serial` or `path`, which takes no glob: whether it can be all that udev has.
+pub(super) fn check_whole(name: &str, value: &Node, text: &str, report: &mut Report<'_>) {
+    if text == PLACEHOLDER || name == "path" && is_link("disk.path", value, text, report) || is_whole(name, text) {
+        return;
+    }
+    report
+        .warning(
+            &value.range,
+            format!("'disk.{name}' fits only a disk whose {} is exactly '{}'", udev(name), shown(text)),
+        )
+        .help(format!("write it below 'match', where it may have a glob: 'match: {{{name}: \"*{}*\"}}'", shown(text)));
 }
 
 fn udev(name: &str) -> &'static str {

@@ -60,7 +60,44 @@ fn what_the_traps_are_made_of_is_sound() {
     }
 }
 
+/// What subiquity and curtin take, by their own code.
+#[test]
+fn sizes_are_read_as_curtin_reads_them() {
+    for (size, sound) in [
+        ("10G", true),
+        ("10GB", true),
+        ("10KB", true),
+        ("10B", true),
+        ("1.5MB", true),
+        ("1.5G", true),
+        ("'10'", true),
+        ("50%", true),
+        ("10g", false),
+        ("1P", false),
+        ("10GiB", false),
+        ("10BB", false),
+        ("'-2'", false),
+        ("B", false),
+    ] {
+        let text = config(&[ONE_DISK, &ESP.replace("size: 1G", &format!("size: {size}")), ROOT]);
+        assert_eq!(found(&text).is_empty(), sound, "{size}: {}", found(&text));
+    }
+}
+
+#[test]
+fn a_document_that_makes_a_reset_partition_only_needs_nobody() {
+    let text = "#cloud-config\nautoinstall:\n  version: 1\n  apt: {fallback: abort}\n  storage:\n    layout: {name: direct, reset-partition: true, \
+                reset-partition-only: true, match: {serial: '*1234'}}\n";
+    assert_eq!(found(text), "");
+}
+
 traps! {
+    disk_by_link: config(&[&ONE_DISK.replace("match: {serial: '*1234'}", "path: /dev/disk/by-id/ata-x"), ESP, ROOT]);
+    disk_by_short_serial: config(&[&ONE_DISK.replace("match: {serial: '*1234'}", "serial: S467NX0M"), ESP, ROOT]);
+    disk_by_wwn: config(&[&ONE_DISK.replace("match: {serial: '*1234'}", "wwn: '0x5002538e'"), ESP, ROOT]);
+    efi_with_a_slash: config(&[ONE_DISK, &ESP.replace("/boot/efi", "/boot/efi/"), ROOT]);
+    layout_dd: storage("{layout: {name: dd, match: {serial: '*1234'}}}");
+    match_as_a_list: storage("{layout: {name: direct, match: [{serial: '*1234'}, {size: largest}]}}");
     layout_with_config: document(&[&format!(
         "storage:\n  layout: {{name: direct, match: {{serial: '*1234'}}}}\n  config:\n{ONE_DISK}{ESP}{ROOT}"
     )]);
@@ -203,7 +240,11 @@ fn older_media_differ() {
     insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "../snapshots", omit_expression => true }, {
         insta::assert_snapshot!("older_media_differ", format!("{text}----\n{}", shown(&text, &findings)));
     });
-    assert_eq!(lint(&text, Release::Ubuntu2404).findings.len(), 1, "24.04 knows all of it but the fallback");
+    assert_eq!(
+        lint(&text, Release::Ubuntu2404).findings.len(),
+        2,
+        "24.04 wants a fallback, and its first media no list"
+    );
 }
 
 #[test]
