@@ -85,8 +85,8 @@ pub(super) fn cidata(profile: &Path, node: &str, output: Option<&Path>) -> Resul
     };
     match &path {
         None => output::print_bytes(&image)?,
-        // The answers may have the hash of a password.
-        Some(path) => output::file(path, &image, Existing::Replaced, output::PRIVATE)
+        // The answers may have the hash of a password: the file is its owner's.
+        Some(path) => output::file(path, &image, 0o600, Existing::Replaced)
             .map_err(|error| super::failure::Failure::Surroundings(format!("write {}", path.display()), error))?,
     }
     Ok(Written { path, locked: node.install.clone().filter(|_| locked) })

@@ -16,7 +16,7 @@ pub(super) fn import(file: &Path, output: Option<&Path>, json: bool, color: bool
     let imported = profile::import(file, &text).map_err(BuildError::Profile)?;
     tell(&imported.warnings.render(color));
     if let Some(path) = output {
-        output::file(path, imported.nodes.as_bytes(), Existing::Refused, output::PUBLIC)
+        output::file(path, imported.nodes.as_bytes(), 0o666, Existing::Refused)
             .map_err(|error| Failure::Surroundings(format!("write {}", path.display()), error))?;
     }
     if json {

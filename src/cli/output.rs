@@ -63,41 +63,45 @@ pub(super) enum Existing {
     Refused,
 }
 
-/// For everybody whom the umask lets read; for its owner alone.
-pub(super) const PUBLIC: u32 = 0o666;
-pub(super) const PRIVATE: u32 = 0o600;
-
-/// Writes a file with these permissions, aside first: who reads the path sees what was there before, or the whole new one. What is there and is
-/// no file (a drive with a stick in it, a pipe) is written itself; a link stays one.
-pub(super) fn file(path: &Path, bytes: &[u8], existing: Existing, mode: u32) -> io::Result<()> {
-    if existing == Existing::Replaced && std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        let mut there = std::fs::OpenOptions::new().write(true).open(path)?;
-        there.write_all(bytes)?;
-        return match there.sync_all() {
-            // A pipe or a terminal has nothing to sync.
-            Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => Ok(()),
-            done => done,
-        };
-    }
-    let target = match existing {
-        Existing::Replaced => std::fs::canonicalize(path).ok(),
-        Existing::Refused => None,
-    };
-    let path = target.as_deref().unwrap_or(path);
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        std::fs::metadata(directory)?;
-        let mode = Permissions::from_mode(mode);
-        let mut file = tempfile::Builder::new().prefix(".provbuild-").permissions(mode).tempfile_in(directory)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        match existing {
-            Existing::Replaced => file.persist(path).map(drop).map_err(|error| error.error),
-            Existing::Refused => file.persist_noclobber(path).map(drop).map_err(|error| error.error),
-        }
+/// Writes a file, aside first: who reads the path sees what was there before, or the whole new one. Of `mode` the umask
+/// leaves what it does.
+pub(super) fn file(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
+    let write = || match existing {
+        Existing::Replaced => replace(path, bytes, mode),
+        Existing::Refused => aside(path, bytes, mode)?.persist_noclobber(path).map(drop).map_err(|error| error.error),
     };
     // tempfile's own errors name the file aside, which nobody knows and which is gone.
     write().map_err(|error| if error.raw_os_error().is_none() { error.kind().into() } else { error })
+}
+
+/// What is no file (a drive with a stick in it, a pipe) is written itself.
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => {
+            let mut there = std::fs::OpenOptions::new().write(true).open(path)?;
+            there.write_all(bytes)?;
+            return match there.sync_all() {
+                // A pipe or a terminal has nothing to sync.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => Ok(()),
+                other => other,
+            };
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // A link stays one: its target is replaced.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    aside(path, bytes, mode)?.persist(path).map(drop).map_err(|error| error.error)
+}
+
+fn aside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::metadata(directory)?;
+    let mode = Permissions::from_mode(mode);
+    let mut file = tempfile::Builder::new().prefix(".provbuild-").permissions(mode).tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -110,7 +114,7 @@ mod tests {
         let (target, link) = (folder.path().join("target"), folder.path().join("link"));
         std::fs::write(&target, "old").unwrap();
         std::os::unix::fs::symlink("target", &link).unwrap();
-        file(&link, b"new", Existing::Replaced, PRIVATE).unwrap();
+        file(&link, b"new", 0o600, Existing::Replaced).unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&target).unwrap(), b"new");
         assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -120,8 +124,9 @@ mod tests {
             let pipe = pipe.clone();
             move || std::fs::read(pipe).unwrap()
         });
-        file(&pipe, b"new", Existing::Replaced, PRIVATE).unwrap();
+        file(&pipe, b"new", 0o600, Existing::Replaced).unwrap();
         assert_eq!((reader.join().unwrap(), pipe.metadata().unwrap().is_file()), (b"new".to_vec(), false));
-        assert_eq!(file(&target, b"x", Existing::Refused, PUBLIC).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let refused = file(&target, b"x", 0o666, Existing::Refused).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
     }
 }
