@@ -20,6 +20,8 @@ mod control;
 mod decode;
 mod deploy;
 mod disk;
+#[cfg(test)]
+mod disk_tests;
 mod distributions;
 #[cfg(test)]
 mod fault_tests;
