@@ -137,7 +137,9 @@ pub(super) fn parse(text: &str) -> Result<Element, String> {
 fn element(node: Node<'_, '_>, depth: usize) -> Result<Element, String> {
     let inner = depth.checked_sub(1).ok_or("it is too deep")?;
     let mut element = Element::new(node.tag_name().name());
-    element.object = node.attribute("type").map(str::to_owned);
+    // The library takes a name without a namespace for that name in any.
+    let plain = node.attributes().find(|attribute| attribute.name() == "type" && attribute.namespace().is_none());
+    element.object = plain.map(|attribute| attribute.value().to_owned());
     element.kind = node.attribute((SCHEMA_INSTANCE, "type")).map(|kind| match kind.split_once(':') {
         Some((prefix, local)) if node.lookup_namespace_uri(Some(prefix)) == Some(SCHEMA) => format!("xsd:{local}"),
         Some((_, local)) => local.to_owned(),
