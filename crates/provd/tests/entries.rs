@@ -50,14 +50,13 @@ fn nothing_from_outside_breaks_a_parser() {
 /// A seed that is refused would guard nothing.
 #[test]
 fn seeds_are_understood() {
-    use entries::report;
-    use provd::nodes::{ReportKind, asked};
+    use provd::nodes::{ReportKind, asked, read};
     for (name, kind) in [("webhook", ReportKind::Webhook), ("failed", ReportKind::Failed)] {
-        assert!(seeds(name).iter().all(|seed| report(kind, seed).is_ok()), "{name}");
+        assert!(seeds(name).iter().all(|seed| read::report(kind, seed).is_ok()), "{name}");
     }
     let systems = seeds("first_boot");
-    assert!(systems.iter().any(|seed| report(ReportKind::FirstBoot, seed).is_ok()));
-    assert!(systems.iter().any(|seed| report(ReportKind::Step, seed).is_ok()));
+    assert!(systems.iter().any(|seed| read::report(ReportKind::FirstBoot, seed).is_ok()));
+    assert!(systems.iter().any(|seed| read::report(ReportKind::Step, seed).is_ok()));
     for seed in seeds("path") {
         let path = String::from_utf8(seed).unwrap();
         let methods = [axum::http::Method::GET, axum::http::Method::POST];

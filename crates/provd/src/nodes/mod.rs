@@ -191,7 +191,8 @@ impl Nodes {
             }
             _ => Refusal::bad("the body breaks off"),
         })?;
-        let report = read::report(kind, body.into(), &token.reveal()).map_err(Refusal::bad)?;
+        let report = read::report(kind, &body).map_err(Refusal::bad)?;
+        drop(body);
         let outcome = self.blocking(move |nodes| {
             let _long = long;
             nodes.app.registry.report(&token, report, from, Timestamp::now())
