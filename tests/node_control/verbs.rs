@@ -231,8 +231,9 @@ fn an_age_file_is_decrypted_with_the_identity_that_was_named() {
     lab.run(&["status", "node1"]).is(0, &["node1: on"]);
 }
 
+/// So slow that a signal comes in between, also on a busy machine.
 fn slow_to_switch() -> Model {
-    Model { power_delay: Duration::from_millis(800), ..Model::generic() }
+    Model { power_delay: Duration::from_millis(2500), ..Model::generic() }
 }
 
 #[test]
