@@ -54,13 +54,12 @@ pub(crate) fn prepare_ubuntu(url: &str) -> String {
 /// What early.sh of Debian does when it is started with the word `prepare`, right after the answers were read: the program,
 /// its first report, and a script in each place where the installer runs scripts of others.
 ///
-/// The folders are those of base-installer (library.sh), pkgsel and finish-install (postinst), which run what is in them in the
-/// order of the names. 97release-dhcp-lease takes the network away, so the end is told before that.
+/// The folders are those of base-installer (library.sh: after debootstrap, before the kernel), pkgsel and finish-install (postinst), which run
+/// what is in them in the order of the names. 97release-dhcp-lease takes the network away, so the end is told before that.
 pub(crate) fn prepare_debian(url: &str) -> String {
     let mut text = format!("if [ \"${{1:-}}\" = prepare ]; then\n{} || exit 0\n", prepare(url, DEBIAN));
     for (folder, name, words) in [
-        ("base-installer.d", "05provbuild", "step 'base-installer: installs the base system'"),
-        ("post-base-installer.d", "95provbuild", "step 'apt-setup: sets up the archive'"),
+        ("base-installer.d", "05provbuild", "step 'base-installer: has the base system, installs the kernel'"),
         ("pre-pkgsel.d", "95provbuild", "step 'pkgsel: installs packages'"),
         ("finish-install.d", "01provbuild", "step 'finish-install: finishes'"),
         ("finish-install.d", "96provbuild", "installed"),
