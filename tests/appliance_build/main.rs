@@ -40,3 +40,12 @@ pub(crate) fn digests(directory: &Path) -> Vec<(String, String)> {
         .map(|(digest, path)| (path.to_owned(), digest.to_owned()))
         .collect()
 }
+
+/// What `provbuild plan` says of a project.
+fn plan(project: &common::project::Project) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_provbuild"));
+    command.args(["plan", "profile.toml", "--store"]).arg(common::project::Project::store());
+    let output = command.current_dir(&project.directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

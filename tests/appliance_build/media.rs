@@ -1,7 +1,6 @@
 //! Installers' media in a whole build: baked into the image, and beside it for the node that is armed.
 
 use std::fs;
-use std::process::Command;
 
 use provbuild::vocab::Digest;
 
@@ -104,13 +103,7 @@ fn net_baked_media_are_in_the_image_and_only_the_armed_node_installs_beside_it()
     }
 
     // A plan says why, and that it is no damage.
-    let plan = Command::new(env!("CARGO_BIN_EXE_provbuild"))
-        .args(["plan", "profile.toml", "--store"])
-        .arg(Project::store())
-        .current_dir(&project.directory)
-        .output()
-        .unwrap();
-    let plan = String::from_utf8(plan.stdout).unwrap();
+    let plan = crate::plan(&project);
     let why = "the last build was with --arm node1, this one is without --arm";
     assert!(plan.lines().any(|line| line.starts_with("image") && line.ends_with(why)), "{plan}");
 

@@ -83,13 +83,7 @@ fn net_what_has_not_changed_is_not_done_again() {
     // Another address for one node: the packages stay as they are, the image changes.
     let nodes = crate::common::project::NODES.replace("10.10.1.21", "10.10.1.31");
     std::fs::write(project.directory.join("nodes.toml"), nodes).unwrap();
-    let plan = Command::new(env!("CARGO_BIN_EXE_provbuild"))
-        .args(["plan", "profile.toml", "--store"])
-        .arg(Project::store())
-        .current_dir(&project.directory)
-        .output()
-        .unwrap();
-    let plan = String::from_utf8(plan.stdout).unwrap();
+    let plan = crate::plan(&project);
     let verdict =
         |stage: &str| plan.lines().find(|line| line.starts_with(stage)).unwrap_or_else(|| panic!("{plan}")).to_owned();
     assert!(verdict("rootfs").contains(" cached "), "{plan}");
